@@ -1,0 +1,1 @@
+"""Gated recurrent networks from the book's equations: readable, exact and fast."""

@@ -1,0 +1,1 @@
+"""Recurrent cells as equations, ready for an engine."""

@@ -1,0 +1,1 @@
+"""The chapter as plain functions on explicit parameters; imports nothing from the other rooms."""

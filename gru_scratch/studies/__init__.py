@@ -1,0 +1,1 @@
+"""What the gates do: collected values, no drawing."""
