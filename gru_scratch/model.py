@@ -1,0 +1,84 @@
+"""Language models: a recurrence, then one linear layer that scores the next token.
+
+Both classes are called as `model(X, state)` with token numbers X (B, T). They return scores (T * B, V), the first step
+of all sequences first, and the state to go on from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Device = torch.device | str | None
+ScratchState = tuple[Tensor, ...]
+GetParams = Callable[[int, int, Any], list[Tensor]]
+InitState = Callable[[int, int, Any], ScratchState]
+ForwardFn = Callable[[Tensor, ScratchState, list[Tensor]], tuple[Tensor, ScratchState]]
+
+
+class RNNModelScratch:
+    """A model from the three functions of `scratch/`: parameters, first state, forward (the book's section 8.5)."""
+
+    def __init__(
+        self,
+        vocab_size: int,
+        num_hiddens: int,
+        device: Device,
+        get_params: GetParams,
+        init_state: InitState,
+        forward_fn: ForwardFn,
+    ) -> None:
+        self.vocab_size, self.num_hiddens = vocab_size, num_hiddens
+        self.params = get_params(vocab_size, num_hiddens, device)
+        self.init_state, self.forward_fn = init_state, forward_fn
+
+    def __call__(self, X: Tensor, state: ScratchState) -> tuple[Tensor, ScratchState]:
+        inputs = F.one_hot(X.T.long(), self.vocab_size).type(self.params[0].dtype)  # (T, B, V)
+        return self.forward_fn(inputs, state, self.params)
+
+    def begin_state(self, batch_size: int, device: Device) -> ScratchState:
+        return self.init_state(batch_size, self.num_hiddens, device)
+
+
+class RNNModel(nn.Module):
+    """A model from any recurrent layer with the face of `torch.nn`'s (the book's section 8.6).
+
+    The layer reads one-hot vectors, or token numbers where it has the attribute `accepts_tokens`. Its state is a tensor
+    (layers * directions, B, H), a pair of such for an LSTM, or what the layer's own `initial_state` returns.
+    """
+
+    def __init__(self, rnn_layer: nn.Module, vocab_size: int) -> None:
+        super().__init__()
+        self.rnn = cast(Any, rnn_layer)
+        self.vocab_size = vocab_size
+        self.num_hiddens: int = self.rnn.hidden_size
+        self.num_directions = 2 if self.rnn.bidirectional else 1
+        self.linear = nn.Linear(self.num_directions * self._output_size(), vocab_size)
+
+    def forward(self, inputs: Tensor, state: Any) -> tuple[Tensor, Any]:
+        batch_first = self.rnn.batch_first
+        X = inputs.long() if batch_first else inputs.T.long()
+        if not getattr(self.rnn, "accepts_tokens", False):
+            X = F.one_hot(X, self.vocab_size).to(self.linear.weight.dtype)  # (T, B, V)
+        Y, state = self.rnn(X, state)  # (T, B, directions * H)
+        if batch_first:
+            Y = Y.transpose(0, 1)
+        return self.linear(Y.reshape(-1, Y.shape[-1])), state
+
+    def begin_state(self, device: Device = None, batch_size: int = 1) -> Any:
+        """Zeros, of the form and type of number that the layer takes as its first state."""
+        dtype = self.linear.weight.dtype
+        if hasattr(self.rnn, "initial_state"):
+            return self.rnn.initial_state(batch_size, device=device, dtype=dtype)
+        rows = self.num_directions * self.rnn.num_layers
+        hidden = torch.zeros((rows, batch_size, self._output_size()), device=device, dtype=dtype)
+        if self.rnn.mode == "LSTM":
+            return hidden, torch.zeros((rows, batch_size, self.num_hiddens), device=device, dtype=dtype)
+        return hidden
+
+    def _output_size(self) -> int:
+        return getattr(self.rnn, "proj_size", 0) or self.num_hiddens

@@ -1,0 +1,184 @@
+"""Find, fetch and clean a text.
+
+*The Time Machine* (H. G. Wells, 1895) as "Dive into Deep Learning" has it is the default. It is known by its SHA-1
+sum: a file that differs, however little, is passed over. Where it is neither at hand nor to be had from the book's data
+host, the story that ships with the package takes its place, and the text's `notice` says so.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pooch
+
+TIME_MACHINE_URL = "http://d2l-data.s3-accelerate.amazonaws.com/timemachine.txt"
+TIME_MACHINE_SHA1 = "090b5e7e70c295757f55df93cb0a180b9691891a"
+TIME_MACHINE_FILE = "timemachine.txt"
+DATA_VARIABLE = "GRU_SCRATCH_DATA"
+DOWNLOAD_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text as its file has it, and where it came from.
+
+    `notice` is one line that the person at the terminal should see (a stand-in was used, a file was passed over),
+    or None. The library does not print it; scripts do.
+    """
+
+    name: str
+    path: Path
+    raw: str
+    notice: str | None = None
+
+    def tokens(self, kind: str = "char", *, raw: bool = False) -> Sequence[str]:
+        """All tokens in one row: of the cleaned text as in the book, or with `raw` of the text as it stands.
+
+        Character tokens come as a `str`, which is a sequence of them; word tokens as a list.
+        """
+        lines = split_lines(self.raw) if raw else clean_lines(self.raw)
+        if kind == "word":
+            return [word for line in lines for word in line.split()]
+        if kind == "char":
+            return self.raw if raw else "".join(lines)
+        raise ValueError(f"expected the kind of token 'char' or 'word', received {kind!r}")
+
+
+def split_lines(text: str) -> list[str]:
+    """The lines as Python reads them from a file: ended by \\n, \\r or \\r\\n, which count as \\n."""
+    return list(io.StringIO(text, newline=None))
+
+
+def clean_lines(text: str) -> list[str]:
+    """The book's cleaning, line by line: each run of other characters than A-Z, a-z is one space; strip; lower case."""
+    return [re.sub("[^A-Za-z]+", " ", line).strip().lower() for line in split_lines(text)]
+
+
+def load_text(path: str | os.PathLike[str] | None = None) -> Text:
+    """The text in the file `path`; without one, *The Time Machine*, or else the shipped story.
+
+    Raises FileNotFoundError or ValueError in one sentence where `path` is missing, empty, not a file or not UTF-8 text.
+    """
+    if path is not None:
+        return Text(Path(path).name, Path(path), read_text(Path(path)))
+    found = find_time_machine()
+    notices = [f"passed over {place}: it is not the book's file (its SHA-1 sum differs)" for place in altered_files()]
+    if found is not None:
+        return Text("The Time Machine", found, read_text(found), "; ".join(notices) or None)
+    notices.insert(0, "The Time Machine is not at hand and could not be downloaded: reading the shipped story instead")
+    return Text("the shipped story", story_path(), read_text(story_path()), "; ".join(notices))
+
+
+def read_text(path: Path) -> str:
+    """The characters of a UTF-8 text file, line ends as they stand; one clear sentence where there is no such text."""
+    if path.is_dir():
+        raise ValueError(f"expected a text file, received the folder {path}")
+    if not path.exists():
+        raise FileNotFoundError(f"there is no text file {path}")
+    if not path.is_file():
+        raise ValueError(f"expected a text file, and {path} is not a regular file")
+    try:
+        content = path.read_bytes()
+    except PermissionError:
+        raise PermissionError(f"no permission to read the text file {path}") from None
+    if not content:
+        raise ValueError(f"the text file {path} is empty")
+    zero = content.find(0)
+    if zero >= 0:
+        raise ValueError(f"{path} is not a text: byte {zero} is 0x00 (counted from 0)")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        bad = content[error.start]
+        message = f"{path} is not UTF-8 text: byte {error.start} is 0x{bad:02x} (counted from 0), {error.reason}"
+        raise ValueError(message) from None
+
+
+def find_time_machine(*, download: bool = True) -> Path | None:
+    """An intact *Time Machine*: from $GRU_SCRATCH_DATA, from `download_folder()`, or by download into that folder."""
+    for place in time_machine_places():
+        if is_time_machine(place):
+            return place
+    return fetch_time_machine(download_folder()) if download else None
+
+
+def altered_files() -> list[Path]:
+    """Files in the Time Machine's places that are not the Time Machine."""
+    return [place for place in time_machine_places() if place.is_file() and not is_time_machine(place)]
+
+
+def is_time_machine(path: Path) -> bool:
+    try:
+        return path.is_file() and pooch.file_hash(str(path), alg="sha1") == TIME_MACHINE_SHA1
+    except OSError:
+        return False
+
+
+def time_machine_places() -> list[Path]:
+    named = os.environ.get(DATA_VARIABLE)
+    folders = [Path(named)] if named else []
+    return [folder / TIME_MACHINE_FILE for folder in [*folders, download_folder()]]
+
+
+def fetch_time_machine(folder: Path, seconds: float = DOWNLOAD_SECONDS) -> Path | None:
+    """Download the book into `folder`, or return None: no network, no permission, a wrong SHA-1 sum, out of time.
+
+    pooch writes to a temporary name, compares the sum, and only then renames; a damaged copy from before is replaced.
+    Time-outs of sockets bound neither a name look-up nor a host with many dead addresses, so a thread bounds the whole.
+    """
+    arrived: list[Path] = []
+
+    def fetch() -> None:
+        downloader = pooch.HTTPDownloader(timeout=seconds / 2)
+        try:
+            with quiet(pooch.get_logger()):
+                name = pooch.retrieve(
+                    TIME_MACHINE_URL,
+                    f"sha1:{TIME_MACHINE_SHA1}",
+                    fname=TIME_MACHINE_FILE,
+                    path=folder,
+                    downloader=downloader,
+                )
+        except (OSError, ValueError):  # requests' errors are OSErrors; a wrong sum is a ValueError
+            return
+        arrived.append(Path(name))
+
+    worker = threading.Thread(target=fetch, daemon=True)
+    worker.start()
+    worker.join(seconds)
+    return arrived[0] if arrived else None
+
+
+@contextmanager
+def quiet(logger: logging.Logger) -> Iterator[None]:
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def download_folder() -> Path:
+    """`data/` of the checkout that this package lies in; for an installed package, pooch's cache folder."""
+    return checkout_data() or Path(pooch.os_cache("gru_scratch"))
+
+
+def story_path() -> Path:
+    """The shipped story: in `data/` of the checkout, or inside the installed package, where `data/` is packed to."""
+    folder = checkout_data() or Path(__file__).resolve().parents[1] / "data"
+    return folder / "story.txt"
+
+
+def checkout_data() -> Path | None:
+    root = Path(__file__).resolve().parents[2]
+    inside = (root / "pyproject.toml").is_file() and (root / "data").is_dir()
+    return root / "data" if inside else None

@@ -1,0 +1,132 @@
+"""Tokens to numbers and back: the book's vocabulary."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, overload
+
+import numpy as np
+import torch
+from torch import Tensor
+
+UNKNOWN = "<unk>"
+
+
+def tokenize(lines: Sequence[str], token: str = "word") -> list[list[str]]:
+    """The tokens of each line: its words, or with `token="char"` its characters."""
+    if token == "word":
+        return [line.split() for line in lines]
+    if token == "char":
+        return [list(line) for line in lines]
+    raise ValueError(f"expected the kind of token 'char' or 'word', received {token!r}")
+
+
+def count_corpus(tokens: Sequence[Any]) -> Counter[Any]:
+    """How often each token occurs in a list of tokens, or in a list of lists of them."""
+    if len(tokens) == 0 or isinstance(tokens[0], list):
+        return Counter(token for line in tokens for token in line)
+    return Counter(tokens)
+
+
+class Vocab:
+    """Numbers for tokens, as in "Dive into Deep Learning" (0.17), section 8.2.
+
+    `<unk>` is 0, then come the reserved tokens, then the others by falling frequency; tokens that are equally frequent
+    keep the order of their first appearance. Tokens rarer than `min_freq` are left out, and every token that is not in
+    the vocabulary has the number 0.
+
+        vocab = Vocab("time traveller")
+        vocab["t"], vocab[["t", "r"]], vocab.to_tokens([1, 2])
+    """
+
+    def __init__(
+        self,
+        tokens: Sequence[Any] | None = None,
+        min_freq: int = 0,
+        reserved_tokens: Sequence[str] | None = None,
+    ) -> None:
+        frequencies = count_corpus(tokens if tokens is not None else [])
+        self._token_freqs = frequencies.most_common()
+        names = [UNKNOWN, *(reserved_tokens or [])]
+        taken = set(names)
+        common = [token for token, count in self._token_freqs if count >= min_freq and token not in taken]
+        self._number(names + common)
+
+    def _number(self, idx_to_token: list[str]) -> None:
+        self.idx_to_token = idx_to_token
+        self.token_to_idx = {token: index for index, token in enumerate(idx_to_token)}
+
+    def __len__(self) -> int:
+        return len(self.idx_to_token)
+
+    @overload
+    def __getitem__(self, tokens: str) -> int: ...
+    @overload
+    def __getitem__(self, tokens: list[Any] | tuple[Any, ...]) -> list[Any]: ...
+    def __getitem__(self, tokens: Any) -> Any:
+        """The number of a token; of a list (or tuple) of tokens, at any depth, the list of numbers."""
+        if isinstance(tokens, (list, tuple)):
+            return [self[token] for token in tokens]
+        return self.token_to_idx.get(tokens, self.unk)
+
+    @overload
+    def to_tokens(self, indices: int) -> str: ...
+    @overload
+    def to_tokens(self, indices: list[int] | tuple[int, ...]) -> list[str]: ...
+    def to_tokens(self, indices: Any) -> Any:
+        """The token that has a number; of a list (or tuple) of numbers, the list of tokens."""
+        if isinstance(indices, (list, tuple)):
+            return [self.idx_to_token[index] for index in indices]
+        return self.idx_to_token[indices]
+
+    @property
+    def unk(self) -> int:
+        """The number of the unknown token."""
+        return 0
+
+    @property
+    def token_freqs(self) -> list[tuple[Any, int]]:
+        """All tokens that were counted, with their counts, the most frequent first."""
+        return self._token_freqs
+
+    def encode(self, tokens: Sequence[str]) -> Tensor:
+        """The numbers of a whole text as one int64 tensor (N,); a `str` is a text of N characters."""
+        if not isinstance(tokens, str):
+            numbers = (self.token_to_idx.get(token, self.unk) for token in tokens)
+            return torch.from_numpy(np.fromiter(numbers, np.int64, count=len(tokens)))
+        codes = np.frombuffer(tokens.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+        table = np.full(int(codes.max(initial=0)) + 1, self.unk, dtype=np.int64)
+        for token, index in self.token_to_idx.items():
+            if isinstance(token, str) and len(token) == 1 and ord(token) < len(table):
+                table[ord(token)] = index
+        return torch.from_numpy(table[codes])
+
+    def to_json(self) -> str:
+        """The vocabulary as JSON in ASCII, which `from_json` reads back; TypeError unless all tokens are strings."""
+        for token in [*self.idx_to_token, *(token for token, _ in self._token_freqs)]:
+            if not isinstance(token, str):
+                raise TypeError(f"expected tokens that are str, received the {type(token).__name__} {token!r}")
+        return json.dumps({"idx_to_token": self.idx_to_token, "token_freqs": self._token_freqs})
+
+    @classmethod
+    def from_json(cls, text: str) -> Vocab:
+        """The vocabulary that `to_json` wrote; ValueError where `text` is something else."""
+        try:
+            content = json.loads(text)
+            names, frequencies = content["idx_to_token"], content["token_freqs"]
+            counted = [(token, count) for token, count in frequencies]
+        except (ValueError, KeyError, TypeError):
+            raise ValueError("expected a vocabulary as Vocab.to_json writes it, received other text") from None
+        strings = [*names, *(token for token, _ in counted)] if isinstance(names, list) else [None]
+        if not all(isinstance(token, str) for token in strings) or not all(type(count) is int for _, count in counted):
+            raise ValueError(
+                "expected a vocabulary of strings with whole numbers as their counts, received other values"
+            )
+        if names[:1] != [UNKNOWN]:
+            raise ValueError(f"expected a vocabulary that begins with {UNKNOWN!r}, received {names[:1]}")
+        vocab = cls()
+        vocab._token_freqs = counted
+        vocab._number(names)
+        return vocab
