@@ -14,10 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 Device = torch.device | str | None
-ScratchState = tuple[Tensor, ...]
 GetParams = Callable[[int, int, Any], list[Tensor]]
-InitState = Callable[[int, int, Any], ScratchState]
-ForwardFn = Callable[[Tensor, ScratchState, list[Tensor]], tuple[Tensor, ScratchState]]
+InitState = Callable[[int, int, Any], Any]
+ForwardFn = Callable[[Tensor, Any, list[Tensor]], tuple[Tensor, Any]]
 
 
 class RNNModelScratch:
@@ -36,11 +35,11 @@ class RNNModelScratch:
         self.params = get_params(vocab_size, num_hiddens, device)
         self.init_state, self.forward_fn = init_state, forward_fn
 
-    def __call__(self, X: Tensor, state: ScratchState) -> tuple[Tensor, ScratchState]:
+    def __call__(self, X: Tensor, state: Any) -> tuple[Tensor, Any]:
         inputs = F.one_hot(X.T.long(), self.vocab_size).type(self.params[0].dtype)  # (T, B, V)
         return self.forward_fn(inputs, state, self.params)
 
-    def begin_state(self, batch_size: int, device: Device) -> ScratchState:
+    def begin_state(self, batch_size: int, device: Device) -> Any:
         return self.init_state(batch_size, self.num_hiddens, device)
 
 

@@ -1,0 +1,107 @@
+"""The gated recurrent unit ("Dive into Deep Learning", section 9.1; Cho et al., 2014, arXiv:1406.1078).
+
+    Z_t = sigmoid(X_t W_xz + H_{t-1} W_hz + b_z)                the update gate: 1 keeps the old state
+    R_t = sigmoid(X_t W_xr + H_{t-1} W_hr + b_r)                the reset gate: 0 forgets it for the candidate
+    H_tilde_t = tanh(X_t W_xh + (R_t * H_{t-1}) W_hh + b_h)     the candidate
+    H_t = Z_t * H_{t-1} + (1 - Z_t) * H_tilde_t                 the hidden state
+    Y_t = H_t W_hq + b_q                                        scores of the next token
+
+Shapes, for B sequences of T steps over a vocabulary of V tokens, with H hidden units (`*` is elementwise):
+
+    X_t (B, V)                      one-hot rows, one for each sequence
+    Z_t, R_t, H_tilde_t, H_t (B, H)
+    Y_t (B, V)
+    W_xz, W_xr, W_xh (V, H)         W_hz, W_hr, W_hh (H, H)         b_z, b_r, b_h (H,)
+    W_hq (H, V)                     b_q (V,)
+
+Two things differ elsewhere. `nn.GRU` resets after the product: see `gru_reset_after`. And Cho et al. write the last
+line with the gate's meaning turned round, H_t = (1 - Z_t) * H_{t-1} + Z_t * H_tilde_t: since
+sigmoid(-a) = 1 - sigmoid(a), that is this model with W_xz, W_hz and b_z negated.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+Device = torch.device | str | None
+State = tuple[Tensor]
+
+
+def get_gru_params(vocab_size: int, num_hiddens: int, device: Device = None) -> list[Tensor]:
+    """[W_xz, W_hz, b_z, W_xr, W_hr, b_r, W_xh, W_hh, b_h, W_hq, b_q], drawn in this order.
+
+    Weights are drawn from N(0, 0.01^2), biases are zero.
+    """
+    num_inputs = num_outputs = vocab_size
+
+    def normal(rows: int, columns: int) -> Tensor:
+        return torch.randn((rows, columns), device=device) * 0.01
+
+    def three() -> tuple[Tensor, Tensor, Tensor]:
+        W_x = normal(num_inputs, num_hiddens)
+        W_h = normal(num_hiddens, num_hiddens)
+        b = torch.zeros(num_hiddens, device=device)
+        return W_x, W_h, b
+
+    W_xz, W_hz, b_z = three()  # update gate
+    W_xr, W_hr, b_r = three()  # reset gate
+    W_xh, W_hh, b_h = three()  # candidate
+    # Output
+    W_hq = normal(num_hiddens, num_outputs)
+    b_q = torch.zeros(num_outputs, device=device)
+
+    params = [W_xz, W_hz, b_z, W_xr, W_hr, b_r, W_xh, W_hh, b_h, W_hq, b_q]
+    for param in params:
+        param.requires_grad_(True)
+    return params
+
+
+def init_gru_state(batch_size: int, num_hiddens: int, device: Device = None) -> State:
+    """The state (H,) before the first step: zeros (B, H)."""
+    return (torch.zeros((batch_size, num_hiddens), device=device),)
+
+
+def gru(inputs: Tensor, state: State, params: list[Tensor]) -> tuple[Tensor, State]:
+    """All steps of `inputs` (T, B, V) from `state` on: the scores Y (T * B, V), step after step, and the last state."""
+    W_xz, W_hz, b_z, W_xr, W_hr, b_r, W_xh, W_hh, b_h, W_hq, b_q = params
+    (H,) = state
+    outputs = []
+    for X in inputs:
+        Z = torch.sigmoid((X @ W_xz) + (H @ W_hz) + b_z)
+        R = torch.sigmoid((X @ W_xr) + (H @ W_hr) + b_r)
+        H_tilde = torch.tanh((X @ W_xh) + ((R * H) @ W_hh) + b_h)
+        H = Z * H + (1 - Z) * H_tilde
+        Y = (H @ W_hq) + b_q
+        outputs.append(Y)
+    return torch.cat(outputs, dim=0), (H,)
+
+
+def get_gru_reset_after_params(vocab_size: int, num_hiddens: int, device: Device = None) -> list[Tensor]:
+    """The parameters of `gru_reset_after`: those of `get_gru_params`, the same draws, with zeros b_hh put after b_h."""
+    W_xz, W_hz, b_z, W_xr, W_hr, b_r, W_xh, W_hh, b_h, W_hq, b_q = get_gru_params(vocab_size, num_hiddens, device)
+    b_hh = torch.zeros(num_hiddens, device=device, requires_grad=True)
+    return [W_xz, W_hz, b_z, W_xr, W_hr, b_r, W_xh, W_hh, b_h, b_hh, W_hq, b_q]
+
+
+def gru_reset_after(inputs: Tensor, state: State, params: list[Tensor]) -> tuple[Tensor, State]:
+    """`gru` as `nn.GRU`, cuDNN and Keras have it: the reset gate acts after the candidate's product with the state.
+
+        gru:               H_tilde = tanh(X W_xh + (R * H) W_hh + b_h)
+        gru_reset_after:   H_tilde = tanh(X W_xh + b_h + R * (H W_hh + b_hh))
+
+    The second has a bias b_hh (H,) of its own inside the brackets, and its three products with H can be made as one.
+    They are two models: no choice of parameters turns one into the other, save in special cases, such as a reset gate
+    that stays at 1 in every unit with b_hh = 0.
+    """
+    W_xz, W_hz, b_z, W_xr, W_hr, b_r, W_xh, W_hh, b_h, b_hh, W_hq, b_q = params
+    (H,) = state
+    outputs = []
+    for X in inputs:
+        Z = torch.sigmoid((X @ W_xz) + (H @ W_hz) + b_z)
+        R = torch.sigmoid((X @ W_xr) + (H @ W_hr) + b_r)
+        H_tilde = torch.tanh((X @ W_xh) + b_h + R * ((H @ W_hh) + b_hh))
+        H = Z * H + (1 - Z) * H_tilde
+        Y = (H @ W_hq) + b_q
+        outputs.append(Y)
+    return torch.cat(outputs, dim=0), (H,)
