@@ -1,0 +1,183 @@
+"""The training loop: one, for models made of functions and for modules alike.
+
+Source: Dive into Deep Learning, section 8.5 (`train_epoch_ch8`), with the same arithmetic in the same order.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gru_scratch.training.update import NotFiniteError, grad_clipping
+
+State = Any
+"""What a model carries from one batch to the next: a tensor, or a tuple of tensors."""
+Batch = tuple[Tensor, Tensor]
+"""Characters and the characters that follow them, each (B, T), whole numbers."""
+Loss = Callable[[Tensor, Tensor], Tensor]
+Updater = torch.optim.Optimizer | Callable[[int], object]
+"""An optimiser, or a function of the batch size that updates the parameters and zeroes their gradients."""
+
+
+class CharModel(Protocol):
+    """What the loop needs of a model: `RNNModelScratch` and `RNNModel` have it."""
+
+    def __call__(self, X: Tensor, state: State) -> tuple[Tensor, State]:
+        """Characters (B, T) and a state give logits (T * B, V), time first, and the next state."""
+
+    def begin_state(self, *, batch_size: int, device: torch.device) -> State:
+        """The state before the first character."""
+
+
+@dataclass(frozen=True)
+class Update:
+    """One update of the parameters, as it was made."""
+
+    summed_loss: float
+    """Cross-entropy of the batch before the update, summed over its tokens, in nats."""
+    tokens: int
+    norm: float
+    """Norm of all gradients together, before clipping."""
+    state: State
+    """The model's state after the batch."""
+
+
+@dataclass
+class Meter:
+    """Running totals of one pass over a text."""
+
+    summed_loss: float = 0.0
+    tokens: int = 0
+    seconds: float = 0.0
+
+    def add(self, summed_loss: float, tokens: int) -> None:
+        self.summed_loss += summed_loss
+        self.tokens += tokens
+
+    @property
+    def loss(self) -> float:
+        """Mean cross-entropy in nats a token."""
+        return self.summed_loss / self.tokens
+
+    @property
+    def perplexity(self) -> float:
+        """exp(loss): among how many equally likely characters the model is left to guess."""
+        return perplexity(self.loss)
+
+    @property
+    def tokens_per_second(self) -> float:
+        return self.tokens / self.seconds
+
+
+def perplexity(loss: float) -> float:
+    """exp(loss), infinite where a float cannot hold it."""
+    try:
+        return math.exp(loss)
+    except OverflowError:
+        return math.inf
+
+
+def updates(
+    net: CharModel,
+    batches: Iterable[Batch],
+    loss: Loss,
+    updater: Updater,
+    device: torch.device,
+    *,
+    carry_state: bool,
+    clip: float = 1.0,
+    state: State = None,
+) -> Iterator[Update]:
+    """Train `net` on `batches`, and yield after each update of its parameters.
+
+    With `carry_state` a batch starts from the state that the batch before left, cut off from its gradient (sequential
+    sampling); `state` is then the one to start from. Without it every batch starts from the zero state (random
+    sampling).
+
+    Raises NotFiniteError before an update that a loss or a gradient would spoil: the parameters are still good.
+    """
+    for X, Y in batches:
+        if state is None or not carry_state:
+            state = net.begin_state(batch_size=X.shape[0], device=device)
+        else:
+            state = detached(state)
+        y = Y.T.reshape(-1).to(device)  # (T * B,), time first, as the logits
+        y_hat, state = net(X.to(device), state)
+        l = loss(y_hat, y.long()).mean()  # noqa: E741 - the book's name
+        summed_loss = float(l.detach() * y.numel())
+        if not math.isfinite(summed_loss):
+            raise NotFiniteError(f"the loss became NaN or infinite ({summed_loss})")
+        if isinstance(updater, torch.optim.Optimizer):
+            updater.zero_grad()
+        l.backward()  # type: ignore[no-untyped-call]
+        norm = grad_clipping(net, clip)  # type: ignore[arg-type]  # a module, or a model with `params`
+        if isinstance(updater, torch.optim.Optimizer):
+            updater.step()
+        else:
+            updater(1)  # the loss is a mean already
+        yield Update(summed_loss, y.numel(), norm, state)
+
+
+def train_epoch(
+    net: CharModel,
+    batches: Iterable[Batch],
+    loss: Loss,
+    updater: Updater,
+    device: torch.device,
+    *,
+    carry_state: bool,
+    clip: float = 1.0,
+) -> Meter:
+    """One pass over `batches` with `updates`: its loss, perplexity and speed.
+
+    Raises ValueError if there is no batch, and what `updates` raises.
+    """
+    meter = Meter()
+    start = time.perf_counter()
+    for update in updates(net, batches, loss, updater, device, carry_state=carry_state, clip=clip):
+        meter.add(update.summed_loss, update.tokens)
+    meter.seconds = time.perf_counter() - start
+    if not meter.tokens:
+        raise ValueError("there is no batch to train on: the text is shorter than one batch")
+    return meter
+
+
+@torch.no_grad()
+def evaluate(net: CharModel, tokens: Tensor, device: torch.device, *, rows: int, num_steps: int) -> Meter:
+    """Loss on a text (tokens (N,), N >= 2) that the model is not trained on.
+
+    The text is laid out in up to `rows` equal rows, read side by side from a zero state that is carried along;
+    fewer where they would be shorter than `num_steps`, the length that is read at a time.
+    """
+    rows = max(1, min(rows, (len(tokens) - 1) // num_steps))
+    length = (len(tokens) - 1) // rows
+    Xs = tokens[: rows * length].view(rows, length).to(device)
+    Ys = tokens[1 : rows * length + 1].view(rows, length).to(device)
+    was_training = isinstance(net, nn.Module) and net.training
+    if isinstance(net, nn.Module):
+        net.eval()
+    meter = Meter()
+    start = time.perf_counter()
+    state = net.begin_state(batch_size=rows, device=device)
+    for t in range(0, length, num_steps):
+        Y = Ys[:, t : t + num_steps]
+        y_hat, state = net(Xs[:, t : t + num_steps], state)
+        meter.add(float(F.cross_entropy(y_hat, Y.T.reshape(-1), reduction="sum")), Y.numel())
+    meter.seconds = time.perf_counter() - start
+    if isinstance(net, nn.Module):
+        net.train(was_training)
+    return meter
+
+
+def detached(state: State) -> State:
+    """The same values without the graph that made them."""
+    if isinstance(state, Tensor):
+        return state.detach()
+    return tuple(s.detach() for s in state)

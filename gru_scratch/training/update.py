@@ -1,0 +1,81 @@
+"""One update of the parameters: clip all gradients together, then step against them.
+
+    g  <-  min(1, theta / ||g||) g        `grad_clipping`
+    w  <-  w - lr g / batch_size          `sgd`
+
+Source: Dive into Deep Learning, sections 3.2 (sgd) and 8.5 (gradient clipping).
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+
+class HasParams(Protocol):
+    """A model made of functions, as `RNNModelScratch`: its parameters are a list."""
+
+    params: Sequence[Tensor]
+
+
+class NotFiniteError(ValueError):
+    """A loss or a gradient became infinite or not a number: training cannot go on from here."""
+
+
+def named_parameters(net: nn.Module | HasParams) -> list[tuple[str, Tensor]]:
+    """Every parameter that is trained, with a name for messages: a module's own, or `params[3]`."""
+    if isinstance(net, nn.Module):
+        return [(name, param) for name, param in net.named_parameters() if param.requires_grad]
+    return [(f"params[{i}]", param) for i, param in enumerate(net.params) if param.requires_grad]
+
+
+def sgd(params: Iterable[Tensor], lr: float, batch_size: int) -> None:
+    """Minibatch stochastic gradient descent, w <- w - lr * grad / batch_size; then the gradients are zero.
+
+    Parameters that have no gradient stay as they are.
+    """
+    with torch.no_grad():
+        for param in params:
+            if param.grad is not None:
+                param -= lr * param.grad / batch_size
+                param.grad.zero_()
+
+
+def grad_clipping(net: nn.Module | HasParams, theta: float = 1.0) -> float:
+    """Scale all gradients by theta / norm if their common norm is above theta; return that norm, before scaling.
+
+    The norm is that of one vector made of every gradient: sqrt(sum over parameters of sum(grad ** 2)).
+    Parameters that have no gradient are left alone.
+
+    Raises NotFiniteError, which names the parameter, if the norm is not finite; the gradients are then unchanged.
+    """
+    if not theta > 0:
+        raise ValueError(f"the largest norm must be a number above 0, received {theta}")
+    named = [(name, param.grad) for name, param in named_parameters(net) if param.grad is not None]
+    if not named:
+        return 0.0
+    # Left to right from the first, in float32, as the book sums: the bits of a run depend on it.
+    squares = [torch.sum(grad**2) for _, grad in named]
+    norm_tensor = torch.sqrt(functools.reduce(torch.add, squares))
+    norm = float(norm_tensor)
+    if not math.isfinite(norm):
+        raise NotFiniteError(_describe(named, squares, norm))
+    if norm > theta:
+        for _, grad in named:
+            grad.mul_(theta / norm_tensor)
+    return norm
+
+
+def _describe(named: Sequence[tuple[str, Tensor]], squares: Sequence[Tensor], norm: float) -> str:
+    """Which gradient is to blame: the first that is not finite itself, else the largest."""
+    shares = [float(square) for square in squares]
+    guilty = next((i for i, share in enumerate(shares) if not math.isfinite(share)), None)
+    if guilty is None:
+        guilty = max(range(len(shares)), key=shares.__getitem__)
+    name, grad = named[guilty]
+    return f"the norm of the gradients is {norm}: the gradient of {name}, of shape {tuple(grad.shape)}, is to blame"
