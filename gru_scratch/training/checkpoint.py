@@ -1,0 +1,140 @@
+"""Files that are whole or not there: atomic writing, checksums, and the resumable `state`.
+
+No function here unpickles anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+MANIFEST = "manifest.json"
+_DIGEST_BYTES = hashlib.sha256().digest_size
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write `content` to `path` so that at any moment `path` holds all of the old bytes or all of the new."""
+    temporary = _write_aside(path, content)
+    os.replace(temporary, path)
+    _sync_folder(path.parent)
+
+
+def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write several files of `folder`, each atomically, and their SHA-256 sums into its manifest.
+
+    The manifest is renamed first and lists, for a file that is about to change, the sums of the new bytes and of the
+    old: stopped at any moment, every file there is one that the manifest knows.
+    """
+    sums = read_manifest(folder) if (folder / MANIFEST).exists() else {}
+    temporaries = {name: _write_aside(folder / name, content) for name, content in files.items()}
+    for name, content in files.items():
+        old = [_sha256((folder / name).read_bytes())] if (folder / name).exists() else []
+        sums[name] = list(dict.fromkeys([_sha256(content), *old]))
+    write_atomically(folder / MANIFEST, _to_json({"sha256": sums}))
+    for name, temporary in temporaries.items():
+        os.replace(temporary, folder / name)
+    _sync_folder(folder)
+
+
+def read_manifest(folder: Path) -> dict[str, list[str]]:
+    """File name -> SHA-256 sums it may have. ValueError if the manifest is missing or is not one."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise ValueError(f"{folder} is not a finished run folder: it has no {MANIFEST}")
+    sums = read_json(path.read_bytes(), path).get("sha256")
+    if not isinstance(sums, dict) or not all(isinstance(values, list) for values in sums.values()):
+        raise ValueError(f"{path} is damaged: it does not list SHA-256 sums")
+    return sums
+
+
+def read_verified(folder: Path, name: str) -> bytes:
+    """The bytes of a file of a run folder. ValueError if it is missing or not as the manifest says."""
+    sums = read_manifest(folder).get(name, [])
+    path = folder / name
+    if not path.is_file():
+        raise ValueError(f"{folder} is not a finished run folder: it has no {name}")
+    content = path.read_bytes()
+    if _sha256(content) not in sums:
+        raise ValueError(f"{path} is damaged: its SHA-256 is not the one in {MANIFEST}")
+    return content
+
+
+def read_json(content: bytes, path: Path) -> dict[str, Any]:
+    """A JSON object. ValueError, with the file's path, for anything else."""
+    try:
+        value = json.loads(content)
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: it is not JSON ({error})") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"{path} is damaged: it does not hold a JSON object")
+    return value
+
+
+def read_tensors(content: bytes, path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file. ValueError, with the file's path, for anything else."""
+    try:
+        return safetensors.torch.load(content)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise ValueError(f"{path} is not a safetensors file ({error})") from None
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All that a run needs to go on as if it had not stopped: tensors, and the rest as JSON values."""
+
+    tensors: dict[str, Tensor]
+    record: dict[str, Any]
+
+
+def pack_snapshot(snapshot: Snapshot) -> bytes:
+    """A snapshot as the bytes of a `state` file: the SHA-256 of what follows, then a safetensors file."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in snapshot.tensors.items()}
+    payload = safetensors.torch.save(tensors, metadata={"record": json.dumps(snapshot.record)})
+    return hashlib.sha256(payload).digest() + payload
+
+
+def read_snapshot(path: Path) -> Snapshot:
+    """The inverse of `pack_snapshot`, from a file. ValueError if a byte of it is not as it was written."""
+    content = path.read_bytes()
+    digest, payload = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
+    if hashlib.sha256(payload).digest() != digest:
+        raise ValueError(f"{path} is damaged: its SHA-256 is not the one it starts with")
+    header_size = int.from_bytes(payload[:8], "little")
+    metadata = read_json(payload[8 : 8 + header_size], path)["__metadata__"]
+    return Snapshot(read_tensors(payload, path), json.loads(metadata["record"]))
+
+
+def _write_aside(path: Path, content: bytes) -> Path:
+    temporary = path.with_name(path.name + ".tmp")
+    with open(temporary, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    return temporary
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make renames last through a loss of power, where the system lets a folder be synced."""
+    if hasattr(os, "O_DIRECTORY"):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _to_json(value: object) -> bytes:
+    return (json.dumps(value, indent=1) + "\n").encode()

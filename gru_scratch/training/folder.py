@@ -1,0 +1,143 @@
+"""The folder of a run: what is written into it, and how a model is read back from it alone.
+
+model.safetensors   parameters under torch.nn's names
+config.json         options of the run, kind of model, text, versions
+vocab.json          characters and their numbers
+metrics.jsonl       one record an epoch
+curve.png           perplexity against epochs
+sample.txt          continuations of two prefixes
+state               all that the run needs to go on
+manifest.json       SHA-256 sums of the others, but `state`, which carries its own
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+
+from gru_scratch.text.vocab import Vocab
+from gru_scratch.training.build import Model, build_model, get_weights, resets_after, set_weights
+from gru_scratch.training.checkpoint import (
+    pack_snapshot,
+    read_json,
+    read_tensors,
+    read_verified,
+    write_atomically,
+    write_files,
+)
+from gru_scratch.training.config import TrainConfig
+from gru_scratch.training.curve import draw_curve
+from gru_scratch.training.trainer import Trainer
+
+FORMAT = 1
+
+
+def create_folder(config: TrainConfig) -> Path:
+    """Make the folder that `config` asks for: `out`, new or empty, else the first free of runs/CELL-ENGINE, ...-2, ...
+
+    Raises ValueError if `out` holds anything: what was there before is never written over.
+    """
+    if config.out is not None:
+        config.out.mkdir(parents=True, exist_ok=True)
+        if any(config.out.iterdir()):
+            raise ValueError(f"{config.out} is not empty: give --out a new folder")
+        return config.out
+    name, number = f"{config.cell}-{config.engine}", 1
+    while True:
+        folder = Path("runs") / (name if number == 1 else f"{name}-{number}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+        else:
+            return folder
+
+
+def save_run(folder: Path, trainer: Trainer, sample: str) -> None:
+    """Write all files of the folder anew, `state` first: the rest can be made from it."""
+    config, text = trainer.config, trainer.text
+    write_atomically(folder / "state", pack_snapshot(trainer.snapshot()))
+    weights = {name: weight.cpu().contiguous() for name, weight in get_weights(config, trainer.model).items()}
+    title = f"{config.cell} ({config.engine}, {config.num_hiddens} units) on {text.source.name}"
+    write_files(
+        folder,
+        {
+            "config.json": _json(_describe(trainer)),
+            "vocab.json": (text.vocab.to_json() + "\n").encode(),
+            "metrics.jsonl": "".join(json.dumps(record) + "\n" for record in trainer.history).encode(),
+            "model.safetensors": safetensors.torch.save(weights),
+            "curve.png": draw_curve(trainer.history, title),
+            "sample.txt": sample.encode(),
+        },
+    )
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """A trained model, and what is needed to talk to it."""
+
+    config: TrainConfig
+    vocab: Vocab
+    model: Model
+
+
+def load_run(folder: Path, device: torch.device) -> LoadedRun:
+    """Read a model back from its run folder.
+
+    Raises FileNotFoundError if there is no such folder; ValueError, with the file, if it is not a run folder, or if
+    anything in it is missing, cut short or changed.
+    """
+    if not folder.exists():
+        raise FileNotFoundError(f"there is no run folder {folder}")
+    if not folder.is_dir():
+        raise ValueError(f"expected a run folder, received the file {folder}")
+    path = folder / "config.json"
+    described = read_json(read_verified(folder, "config.json"), path)
+    if described.get("format") != FORMAT:
+        raise ValueError(f"{path} is of format {described.get('format')}; this version reads format {FORMAT}")
+    try:
+        config = TrainConfig.from_json(described["options"])
+        vocab = Vocab.from_json(read_verified(folder, "vocab.json").decode())
+        model = build_model(config, len(vocab), device)
+        weights = read_tensors(read_verified(folder, "model.safetensors"), folder / "model.safetensors")
+        set_weights(config, model, weights)
+    except KeyError as error:
+        raise ValueError(f"{path} is damaged: it has no {error}") from None
+    return LoadedRun(config, vocab, model)
+
+
+def _describe(trainer: Trainer) -> dict[str, Any]:
+    config, text = trainer.config, trainer.text
+    return {
+        "format": FORMAT,
+        "options": config.to_json(),
+        "model": {"vocab_size": len(text.vocab), "reset_after": resets_after(config)},
+        "text": {
+            "name": text.source.name,
+            "path": str(text.source.path.absolute()),
+            "sha256": text.sha256,
+            "cleaning": "book",
+            "tokens": "char",
+            "trained_on": len(text.train),
+            "held_out": len(text.held_out),
+            "held_out_label": text.held_out_label,
+        },
+        "versions": {"gru_scratch": _own_version(), "torch": torch.__version__},
+    }
+
+
+def _own_version() -> str:
+    try:
+        return version("gru_scratch")
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _json(value: object) -> bytes:
+    return (json.dumps(value, indent=1) + "\n").encode()
