@@ -1,0 +1,94 @@
+"""Train a character model, and keep it in a run folder.
+
+python scripts/train.py --cell gru
+"""
+
+from __future__ import annotations
+
+import sys
+
+import torch
+import tyro
+from _command import run_command
+from tqdm import tqdm
+
+from gru_scratch.generate import samples
+from gru_scratch.training.build import build_model, count_parameters, pick_device, resets_after
+from gru_scratch.training.config import TrainConfig
+from gru_scratch.training.data import read_run_text
+from gru_scratch.training.folder import create_folder, save_run
+from gru_scratch.training.interrupt import stop_on_interrupt
+from gru_scratch.training.trainer import Record, Trainer
+from gru_scratch.training.update import NotFiniteError
+
+
+def main() -> int:
+    config = tyro.cli(TrainConfig)
+    config.validate()
+    device = pick_device(config.device)
+    text = read_run_text(config)
+    if text.source.notice:
+        print(f"note: {text.source.notice}", file=sys.stderr)
+    torch.manual_seed(config.seed)
+    trainer = Trainer(config, build_model(config, len(text.vocab), device), text, device)
+    folder = create_folder(config)
+    print_header(trainer)
+    print(f"run folder  {folder}", flush=True)
+
+    def continuations() -> str:
+        lines = samples(trainer.model, text.vocab, device, opening=text.opening)
+        return "".join(line + "\n" for line in lines)
+
+    with stop_on_interrupt() as stopped, tqdm(total=config.epochs, unit="epoch", disable=None) as bar:
+
+        def report(record: Record) -> None:
+            bar.set_postfix_str(f"perplexity {number(record['train_perplexity'])}, {speed(record)}", refresh=False)
+            bar.update()
+
+        try:
+            finished = trainer.run(
+                report=report, save=lambda: save_run(folder, trainer, continuations()), should_stop=stopped
+            )
+        except NotFiniteError as error:
+            raise NotFiniteError(f"{error}.\nThe last good checkpoint is in {folder}") from error
+    print_result(trainer)
+    print(continuations(), end="")
+    if not finished:
+        print(f"interrupted in epoch {trainer.epoch + 1} of {config.epochs}; saved in {folder}", file=sys.stderr)
+    return 0 if finished else 130
+
+
+def print_header(trainer: Trainer) -> None:
+    config, text = trainer.config, trainer.text
+    gate = {True: ", reset gate after the product", False: ", reset gate before the product", None: ""}
+    held_out = f"{len(text.held_out):,} characters, " if len(text.held_out) else ""
+    print(f"text        {text.source.name}, {text.num_tokens:,} characters; trained on the first {len(text.train):,}")
+    print(f"held out    {held_out}{text.held_out_label}")
+    print(f"vocabulary  {len(text.vocab)}")
+    print(f"model       {config.cell}, engine {config.engine}{gate[resets_after(config)]}")
+    print(f"parameters  {count_parameters(trainer.model):,}")
+    print(f"device      {trainer.device}, {torch.get_num_threads()} threads")
+
+
+def print_result(trainer: Trainer) -> None:
+    """The figures of the last whole epoch, each as what it is."""
+    if not trainer.history:
+        return
+    last = trainer.history[-1]
+    print(f"training perplexity {number(last['train_perplexity'])}, {speed(last)} on {trainer.device}")
+    tested = [record for record in trainer.history if "held_out_perplexity" in record]
+    if tested:
+        label = trainer.text.held_out_label
+        print(f"held-out perplexity {number(tested[-1]['held_out_perplexity'])} ({label}; epoch {tested[-1]['epoch']})")
+
+
+def speed(record: Record) -> str:
+    return f"{record['tokens_per_second']:.1f} tokens/sec"
+
+
+def number(perplexity: float | None) -> str:
+    return "infinite" if perplexity is None else f"{perplexity:.3f}"
+
+
+if __name__ == "__main__":
+    run_command(main)
