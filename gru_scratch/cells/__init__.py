@@ -1,1 +1,19 @@
 """Recurrent cells as equations, ready for an engine."""
+
+from gru_scratch.cells.base import Cell, Coefficients, Gates, Param, PreActivations, State, make_cell
+from gru_scratch.cells.gru import GRUEquations
+from gru_scratch.cells.lstm import LSTMEquations
+from gru_scratch.cells.rnn import RNNEquations
+
+__all__ = [
+    "Cell",
+    "Coefficients",
+    "GRUEquations",
+    "Gates",
+    "LSTMEquations",
+    "Param",
+    "PreActivations",
+    "RNNEquations",
+    "State",
+    "make_cell",
+]

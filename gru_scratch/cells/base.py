@@ -1,0 +1,217 @@
+"""The contract of a cell, and the registry that gives an engine a cell by name.
+
+A cell knows one step; an engine knows time. A cell of one's own is a class with three things::
+
+    class MGUState(NamedTuple):
+        h: Tensor
+
+    class MGUCell(Cell):
+        gates = ("f", "n")
+        states = MGUState
+
+        def step(self, x, h, state): ...
+
+Legend: ``B`` batch, ``H`` hidden size, ``T`` steps.
+"""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, ClassVar, NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor
+
+Gates: TypeAlias = dict[str, Tensor]
+"""What a step computed on its way, by name: what the studies look at and a hand-written derivative starts from."""
+
+State: TypeAlias = Any
+"""An instance of the cell's own NamedTuple; ``Any`` because every cell has its own fields."""
+
+PreActivations: TypeAlias = Any
+"""A NamedTuple with one tensor (B, H) for each gate: ``x.z``, ``h.z``."""
+
+Coefficients: TypeAlias = dict[str, dict[str, Tensor]]
+"""The diagonal Jacobian of a step: see :meth:`Cell.derivative`."""
+
+
+class Param(NamedTuple):
+    """A parameter of the cell itself: its shape, with ``"H"`` for the hidden size, and its initial value."""
+
+    shape: tuple[str | int, ...] = ("H",)
+    initial: float = 0.0
+
+    def sizes(self, hidden_size: int) -> tuple[int, ...]:
+        """The shape in numbers."""
+        return tuple(hidden_size if size == "H" else int(size) for size in self.shape)
+
+
+class Cell:
+    """One step of a recurrent network, as equations.
+
+    A subclass declares
+
+    - ``gates``: the names of its pre-activations, in the order of the weights' rows,
+    - ``states``: a NamedTuple class, even for one state; the first is the layer's output,
+    - ``step``: the equations, *elementwise* in the pre-activations and the state,
+
+    and, where it needs them,
+
+    - ``params``: parameters of its own, name → :class:`Param`; ``step`` gets them by keyword,
+    - ``second_product``: the name of its last gate, when that gate's recurrent product is not taken of the state but of
+      another vector (the book's GRU: ``r * h``). The step is then two functions, ``before`` and ``after``,
+    - ``elementwise = False``: units within a row mix (layer norm); the engine then differentiates step by step,
+    - ``projectable = True``: the step does not read the first state but through its product, so that a layer may project it,
+    - ``masks``: names of what ``draw_masks`` draws, once a sequence (zoneout); ``step`` gets them by keyword,
+    - ``derivative``: the diagonal Jacobian by hand; without it autograd finds the same numbers.
+
+    Two cells of one class with the same options are the same cell.
+    """
+
+    gates: ClassVar[tuple[str, ...]]
+    states: ClassVar[Any]
+    params: Mapping[str, Param] = {}
+    masks: tuple[str, ...] = ()
+    second_product: str | None = None
+    elementwise: bool = True
+    projectable: bool = False
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.options() == vars_of(other)
+
+    def __hash__(self) -> int:
+        return hash((type(self), tuple(sorted(self.options().items()))))
+
+    def __repr__(self) -> str:
+        options = ", ".join(f"{name}={value!r}" for name, value in self.options().items())
+        return f"{type(self).__name__}({options})"
+
+    def options(self) -> dict[str, Any]:
+        """What the constructor was told: the public attributes of the instance."""
+        return vars_of(self)
+
+    @cached_property
+    def _gates_of_x(self) -> Any:
+        return namedtuple("x", self.gates)  # type: ignore[misc]
+
+    @cached_property
+    def _gates_of_h(self) -> Any:
+        return namedtuple("h", self.first_product)  # type: ignore[misc]
+
+    @property
+    def first_product(self) -> tuple[str, ...]:
+        """The gates whose recurrent product is taken of the state itself."""
+        return self.gates[:-1] if self.second_product else self.gates
+
+    def name_x(self, x: Tensor) -> PreActivations:
+        """Name the slices of the input's pre-activations, (..., G * H), by gate."""
+        return self._gates_of_x(*x.chunk(len(self.gates), -1))
+
+    def name_h(self, h: Tensor) -> PreActivations:
+        """Name the slices of the first recurrent product by gate."""
+        return self._gates_of_h(*h.chunk(len(self.first_product), -1)) if self.first_product else self._gates_of_h()
+
+    def initial_state(
+        self, batch_size: int, hidden_size: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
+    ) -> State:
+        """Zeros, (B, H) for each state."""
+        return self.states(
+            *(torch.zeros(batch_size, hidden_size, device=device, dtype=dtype) for _ in self.states._fields)
+        )
+
+    def step(self, x: PreActivations, h: PreActivations, state: State, **params: Tensor) -> tuple[State, Gates]:
+        """One step: pre-activations of the input and of the state, by gate, and the state → the new state, the gates."""
+        raise NotImplementedError(f"{type(self).__name__} has no step(x, h, state)")
+
+    def before(self, x: PreActivations, h: PreActivations, state: State, **params: Tensor) -> tuple[Tensor, Gates]:
+        """With ``second_product``: the vector to multiply, and the gates so far."""
+        raise NotImplementedError(f"{type(self).__name__} declares second_product but has no before(x, h, state)")
+
+    def after(
+        self, x: PreActivations, h: PreActivations, state: State, gates: Gates, product: Tensor, **params: Tensor
+    ) -> tuple[State, Gates]:
+        """With ``second_product``: the rest of the step, given that product."""
+        raise NotImplementedError(f"{type(self).__name__} declares second_product but has no after(...)")
+
+    def draw_masks(self, shape: tuple[int, int, int], training: bool, like: Tensor) -> dict[str, Tensor]:
+        """A tensor (T, B, H) for each of ``masks``; none by default."""
+        return {}
+
+    derivative: Any = None
+    """Optional ``derivative(gates, state, new) -> Coefficients``, elementwise, for many steps at once.
+
+    ``gates`` are those that the step returned, ``state`` and ``new`` the states before and after it. The result maps each
+    new state's name to its derivative with respect to
+
+    - a gate's name: that gate's recurrent pre-activation (and the input's, where no other is given),
+    - ``"x."`` and the gate's name: the input's pre-activation, where it differs,
+    - a state's name: the state before,
+    - ``"new."`` and a state's name: another new state that this one is computed from (the LSTM's h from its c);
+
+    with ``second_product``, ``"vector"`` maps likewise the derivative of the vector that is multiplied. What is missing is 0.
+    """
+
+    in_place: Any = None
+    """Optional ``in_place(sequence)``: the forward loop, with the equations done in place in ``sequence.buffers``
+    (see :class:`gru_scratch.sequence.Sequence`)."""
+
+    buffers: tuple[int, ...] = ()
+    """With ``in_place``: the widths, in gates, of the buffers (T, B, width * H) that it fills and backward reads."""
+
+    kept_gates: Any = None
+    """With ``in_place``: ``kept_gates(state, *buffers) -> Gates`` names the gates in a stretch of those buffers; with
+    ``second_product`` also the ``"vector"`` that was multiplied."""
+
+
+def vars_of(cell: object) -> dict[str, Any]:
+    """The public instance attributes: a cell's options."""
+    return {name: value for name, value in vars(cell).items() if not name.startswith("_")}
+
+
+def make_cell(cell: Cell | type[Cell]) -> Cell:
+    """A cell from a cell or its class.
+
+    Raises:
+        TypeError: it is neither.
+        ValueError: it declares gates or states that cannot be.
+    """
+    made = cell() if isinstance(cell, type) and issubclass(cell, Cell) else cell
+    if not isinstance(made, Cell):
+        raise TypeError(f"expected a Cell or a subclass of it, received {cell!r}")
+    gates, states = getattr(made, "gates", None), getattr(made, "states", None)
+    if not (isinstance(gates, tuple) and gates and len(set(gates)) == len(gates)):
+        raise ValueError(f"{type(made).__name__}.gates must be a tuple of different names, received {gates!r}")
+    if not getattr(states, "_fields", ()):
+        raise ValueError(f"{type(made).__name__}.states must be a NamedTuple class, received {states!r}")
+    if overlap := set(gates) & set(states._fields):
+        raise ValueError(f"{type(made).__name__}: a gate and a state share the name {sorted(overlap)}")
+    if made.second_product not in (None, gates[-1]):
+        raise ValueError(
+            f"{type(made).__name__}.second_product must be the last gate, {gates[-1]!r}, received {made.second_product!r}"
+        )
+    return made
+
+
+class Registry:
+    """Cells by name: an operator of ``torch.library`` takes strings, not Python objects."""
+
+    def __init__(self) -> None:
+        self._cells: dict[str, Cell] = {}
+
+    def key(self, cell: Cell) -> str:
+        """The name under which ``cell`` can be found; another class under a taken name gets a name of its own."""
+        name = repr(cell)
+        count = 1
+        while (known := self._cells.setdefault(name, cell)) != cell:
+            count += 1
+            name = f"{cell!r}#{count}"
+        del known
+        return name
+
+    def __getitem__(self, key: str) -> Cell:
+        return self._cells[key]
+
+
+registry = Registry()

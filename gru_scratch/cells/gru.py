@@ -1,0 +1,123 @@
+"""The gated recurrent unit, in both its forms: d2l section 9.1 (Cho et al., 2014)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from gru_scratch.cells.base import Cell, Coefficients, Gates, PreActivations, State
+
+if TYPE_CHECKING:
+    from gru_scratch.sequence import Sequence
+
+
+class GRUState(NamedTuple):
+    """The hidden state."""
+
+    h: Tensor
+
+
+class GRUEquations(Cell):
+    """The two GRUs: they differ in where the reset gate acts on the candidate ``n`` (the book's ``H_tilde``)::
+
+    r  = sigmoid(x W_xr + b_xr + h W_hr + b_hr)
+    z  = sigmoid(x W_xz + b_xz + h W_hz + b_hz)
+    n  = tanh(x W_xn + b_xn + r * (h W_hn + b_hn))        reset_after=True:  nn.GRU, cuDNN, Keras
+    n  = tanh(x W_xn + b_xn + (r * h) W_hn + b_hn)        reset_after=False: the paper, d2l
+    h' = z * h + (1 - z) * n
+    """
+
+    gates = ("r", "z", "n")
+    states = GRUState
+
+    def __init__(self, reset_after: bool = True) -> None:
+        self.reset_after = reset_after
+
+    @property
+    def second_product(self) -> str | None:  # type: ignore[override]
+        return None if self.reset_after else "n"
+
+    def step(self, x: PreActivations, h: PreActivations, state: State, **params: Tensor) -> tuple[State, Gates]:
+        r = torch.sigmoid(x.r + h.r)
+        z = torch.sigmoid(x.z + h.z)
+        n = torch.tanh(x.n + r * h.n)
+        h_new = z * state.h + (1 - z) * n
+        return GRUState(h_new), {"r": r, "z": z, "n": n, "hn": h.n}
+
+    def before(self, x: PreActivations, h: PreActivations, state: State, **params: Tensor) -> tuple[Tensor, Gates]:
+        r = torch.sigmoid(x.r + h.r)
+        z = torch.sigmoid(x.z + h.z)
+        return r * state.h, {"r": r, "z": z}
+
+    def after(
+        self, x: PreActivations, h: PreActivations, state: State, gates: Gates, product: Tensor, **params: Tensor
+    ) -> tuple[State, Gates]:
+        z = gates["z"]
+        n = torch.tanh(x.n + product)
+        h_new = z * state.h + (1 - z) * n
+        return GRUState(h_new), {**gates, "n": n}
+
+    def derivative(self, gates: Gates, state: State, new: State) -> Coefficients:
+        """With σ' = σ(1 - σ) and tanh' = 1 - tanh², by the chain rule from h' = z h + (1 - z) n:
+
+        ∂h'/∂z = h - n,  ∂h'/∂n = 1 - z;  and n's argument a_n passes r on, either as ∂a_n/∂r = hn (reset after) or,
+        through the product, as ∂(r h)/∂r = h (reset before).
+        """
+        r, z, n = gates["r"], gates["z"], gates["n"]
+        d_n = (1 - z) * (1 - n * n)
+        d_z = (state.h - n) * (z * (1 - z))
+        if self.reset_after:
+            d_hn = d_n * r
+            d_r = d_hn * gates["hn"] * (1 - r)
+            return {"h": {"r": d_r, "z": d_z, "n": d_hn, "x.n": d_n, "h": z}}
+        return {
+            "h": {"z": d_z, "n": d_n, "h": z},
+            "vector": {"r": state.h * (r * (1 - r)), "h": r},
+        }
+
+    @property
+    def buffers(self) -> tuple[int, ...]:  # type: ignore[override]
+        return (3, 1) if self.reset_after else (2, 1)
+
+    def in_place(self, sequence: Sequence) -> None:
+        if self.reset_after:
+            self._reset_after(sequence)
+        else:
+            self._reset_before(sequence)
+
+    def _reset_after(self, sequence: Sequence) -> None:
+        """All products of h are added to one buffer, where r, z and hn then are; n has a dense buffer of its own."""
+        RZN, N = sequence.buffers
+        H = sequence.hidden_size
+        sequence.lay_out(RZN, project=slice(0, 2), hidden_bias=slice(0, 3))
+        sequence.lay_out(N, project=slice(2, 3))
+        W_h = sequence.recurrent(0, 3)
+        views = (RZN, RZN[..., : 2 * H], RZN[..., :H], RZN[..., H : 2 * H], RZN[..., 2 * H :], N)
+        states = (sequence.before[0], sequence.after[0])
+        for rzn, rz, r, z, hn, n, h, h_new in zip(*map(sequence.steps, (*views, *states)), strict=True):
+            rzn.addmm_(h, W_h)
+            rz.sigmoid_()
+            n.addcmul_(r, hn).tanh_()
+            torch.lerp(n, h, z, out=h_new)
+
+    def _reset_before(self, sequence: Sequence) -> None:
+        """r and z share a buffer; the product of r * h is added where n's input already lies."""
+        RZ, N = sequence.buffers
+        H = sequence.hidden_size
+        sequence.lay_out(RZ, project=slice(0, 2), hidden_bias=slice(0, 2))
+        sequence.lay_out(N, project=slice(2, 3), hidden_bias=slice(2, 3))
+        W_rz, W_n = sequence.recurrent(0, 2), sequence.recurrent(2, 3)
+        views = (RZ, RZ[..., :H], RZ[..., H:], N, sequence.before[0], sequence.after[0])
+        for rz, r, z, n, h, h_new in zip(*map(sequence.steps, views), strict=True):
+            rz.addmm_(h, W_rz).sigmoid_()
+            n.addmm_(r * h, W_n).tanh_()
+            torch.lerp(n, h, z, out=h_new)
+
+    def kept_gates(self, state: State, gates: Tensor, n: Tensor) -> Gates:
+        if self.reset_after:
+            r, z, hn = gates.chunk(3, -1)
+            return {"r": r, "z": z, "n": n, "hn": hn}
+        r, z = gates.chunk(2, -1)
+        return {"r": r, "z": z, "n": n, "vector": r * state.h}

@@ -1,0 +1,175 @@
+"""The derivative of a cell's step, for a stretch of time at once: by the cell's own formula, or by autograd.
+
+A step that is elementwise has a diagonal Jacobian, and a vector-Jacobian product with ones reads that diagonal off exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gru_scratch.cells.base import Cell, Coefficients
+
+VECTOR = "vector"
+"""The name, among what a step computes, of the vector that a second product multiplies."""
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """What backward knows of some steps: (t, B, ...) each."""
+
+    before: tuple[Tensor, ...]  # the states that the steps start from
+    after: tuple[Tensor, ...]  # the states that they end in
+    buffers: tuple[Tensor, ...]  # what forward kept
+    masks: Mapping[str, Tensor]
+
+    def at(self, t: int, rows: int | None = None) -> Stretch:
+        """The same for one step, (rows, ...) each."""
+
+        def cut(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            return tuple(x[t, :rows] for x in tensors)
+
+        masks = {name: mask[t, :rows] for name, mask in self.masks.items()}
+        return Stretch(cut(self.before), cut(self.after), cut(self.buffers), masks)
+
+
+def whole_step(cell: Cell, masks: Mapping[str, Tensor]) -> Callable[..., tuple[Tensor, ...]]:
+    """The step as one function of its pre-activations, kept in forward's buffers: new states, and the second product's vector.
+
+    It is called as ``f(buffers, state, params)``.
+    """
+
+    def f(buffers: tuple[Tensor, ...], state: tuple[Tensor, ...], params: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+        x, h = cell.name_x(buffers[0]), cell.name_h(buffers[1])
+        old = cell.states(*state)
+        if cell.second_product is None:
+            return tuple(cell.step(x, h, old, **params, **masks)[0])
+        vector, gates = cell.before(x, h, old, **params, **masks)
+        return (*cell.after(x, h, old, gates, buffers[2], **params, **masks)[0], vector)
+
+    return f
+
+
+def outputs_of(cell: Cell) -> tuple[str, ...]:
+    """The names of what :func:`whole_step` returns."""
+    return (*cell.states._fields, VECTOR) if cell.second_product else tuple(cell.states._fields)
+
+
+def coefficients(
+    cell: Cell, stretch: Stretch, params: Mapping[str, Tensor], in_place: bool
+) -> tuple[Coefficients, Tensor | None]:
+    """The diagonal Jacobian of every step of the stretch (see :meth:`gru_scratch.cells.base.Cell.derivative`), and the
+    vector that a second product multiplied."""
+    old, new = cell.states(*stretch.before), cell.states(*stretch.after)
+    if in_place:
+        gates = cell.kept_gates(old, *stretch.buffers)
+        return cell.derivative(gates, old, new), gates.get(VECTOR)
+    if cell.derivative is None:
+        return _by_autograd(cell, stretch, params)
+    x, h = cell.name_x(stretch.buffers[0]), cell.name_h(stretch.buffers[1])
+    extras = {**params, **stretch.masks}
+    if cell.second_product is None:
+        new, gates = cell.step(x, h, old, **extras)  # once more: h may have been projected since
+        return cell.derivative(gates, old, new), None
+    vector, gates = cell.before(x, h, old, **extras)
+    _, gates = cell.after(x, h, old, gates, stretch.buffers[2], **extras)
+    return cell.derivative(gates, old, new), vector
+
+
+def vector_of(cell: Cell, stretch: Stretch, params: Mapping[str, Tensor]) -> Tensor | None:
+    """The vector that a second product multiplied, if there is one."""
+    if cell.second_product is None:
+        return None
+    return whole_step(cell, stretch.masks)(stretch.buffers, stretch.before, params)[-1]
+
+
+def _by_autograd(cell: Cell, stretch: Stretch, params: Mapping[str, Tensor]) -> tuple[Coefficients, Tensor | None]:
+    """One vector-Jacobian product with ones for each output of the step."""
+    f = whole_step(cell, stretch.masks)
+    outputs, pull = torch.func.vjp(lambda buffers, state: f(buffers, state, params), stretch.buffers, stretch.before)
+    found: Coefficients = {}
+    for chosen, name in enumerate(outputs_of(cell)):
+        ones = tuple(torch.ones_like(y) if k == chosen else torch.zeros_like(y) for k, y in enumerate(outputs))
+        buffers, state = pull(ones)
+        found[name] = {**by_name(cell, buffers), **dict(zip(cell.states._fields, state, strict=True))}
+        if name == VECTOR:
+            del found[name][cell.gates[-1]]  # it is computed before the product
+    return found, outputs[-1] if cell.second_product else None
+
+
+def by_name(cell: Cell, buffers: tuple[Tensor, ...]) -> dict[str, Tensor]:
+    """Gradients of forward's buffers by the names that coefficients go by."""
+    x, h = cell.name_x(buffers[0]), cell.name_h(buffers[1])
+    named = {f"x.{name}": value for name, value in x._asdict().items()}
+    named.update(h._asdict())
+    if cell.second_product:
+        named[cell.gates[-1]] = buffers[2]
+    return named
+
+
+class Layout:
+    """Which column (of H numbers) of the pre-activations' gradient D belongs to which gate.
+
+    The columns of the first recurrent product come first, then the second product's, then those that only the input's
+    product has; gates whose input and recurrent gradients are equal share a column. So both products read one block.
+    """
+
+    def __init__(self, cell: Cell, apart: set[str]) -> None:
+        gates = list(cell.gates)
+        first = [g for g in cell.first_product if g in apart] + [g for g in cell.first_product if g not in apart]
+        columns = [*first, *([gates[-1]] if cell.second_product else [])]
+        shared = [g for g in columns if g not in apart]
+        x_only = [g for g in gates if g in apart]
+        self.columns = {name: k for k, name in enumerate([*columns, *(f"x.{g}" for g in x_only)])}
+        self.width = len(self.columns)
+        self.first = len(first)
+        self.first_gates = [gates.index(g) for g in first]
+        self.x_start = len(columns) - len(shared)
+        self.x_gates = [gates.index(g) for g in [*shared, *x_only]]
+
+    @classmethod
+    def of(cls, cell: Cell, found: Coefficients | None) -> Layout:
+        """The layout for the coefficients found; without any, every gate's input gradient is apart."""
+        if found is None:
+            return cls(cell, set(cell.gates))
+        return cls(cell, {key[2:] for row in found.values() for key in row if key.startswith("x.")})
+
+
+@dataclass(frozen=True)
+class Term:
+    """Columns of D that are some coefficients times the gradient of ``source``."""
+
+    source: str
+    first: int
+    last: int
+    extra: Any = None  # the coefficients, (t, B, 1, H), where D's own place is another source's
+
+
+def lay_coefficients(found: Coefficients, layout: Layout, D: Tensor) -> list[Term]:
+    """Write the coefficients into ``D``, (t, B, width, H), in whose place they become gradients, and list what to multiply."""
+    owner: dict[int, str] = {}
+    terms: list[Term] = []
+    for source, row in found.items():
+        for key, value in row.items():
+            column = layout.columns.get(key)
+            if column is None:
+                continue
+            if column in owner:
+                terms.append(Term(source, column, column + 1, value.unsqueeze(2)))
+            else:
+                D[:, :, column] = value
+                owner[column] = source
+    runs: list[Term] = []
+    for column in range(layout.width):
+        source = owner.get(column, "")
+        if not source:
+            D[:, :, column] = 0
+        elif runs and runs[-1].source == source and runs[-1].last == column:
+            runs[-1] = Term(source, runs[-1].first, column + 1)
+        else:
+            runs.append(Term(source, column, column + 1))
+    return runs + terms
