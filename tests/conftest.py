@@ -1,12 +1,55 @@
-"""What every test room shares: the data folder and one seed a test."""
+"""What every test room shares: one seed a test, a text that is at hand, and the book's own package as a reference."""
 
 from __future__ import annotations
 
+import random
+from types import ModuleType
+
 import pytest
 import torch
+from book_package import NoAnimator, import_book
+from hypothesis import settings
+
+from gru_scratch.text import corpus
+
+# A slow first example (an import, a compilation) is no failure; the same examples every time.
+settings.register_profile("project", deadline=None, derandomize=True)
+settings.load_profile("project")
 
 
 @pytest.fixture(autouse=True)
 def fixed_seed() -> None:
     """Every test draws from the same seed, so that a failure repeats."""
     torch.manual_seed(0)
+    random.seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _no_download(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests read what is at hand: $GRU_SCRATCH_DATA, or else the shipped story."""
+    monkeypatch.setattr(corpus, "fetch_time_machine", lambda folder: None)
+
+
+@pytest.fixture(scope="session")
+def text() -> corpus.Text:
+    """The text that `load_text()` reads with no network: the Time Machine where it is at hand, or else the story."""
+    return corpus.load_text(corpus.find_time_machine(download=False) or corpus.story_path())
+
+
+@pytest.fixture(scope="session")
+def time_machine() -> corpus.Text:
+    """The Time Machine itself, for checks of its own bytes."""
+    path = corpus.find_time_machine(download=False)
+    if path is None:
+        pytest.skip(f"the Time Machine is not at hand: set {corpus.DATA_VARIABLE} to a folder that has timemachine.txt")
+    return corpus.load_text(path)
+
+
+@pytest.fixture
+def book(monkeypatch: pytest.MonkeyPatch, text: corpus.Text) -> ModuleType:
+    """The package of the book, d2l 0.17.0, which reads the text of the tests and draws nothing."""
+    module = import_book()
+    monkeypatch.setattr(module, "download", lambda name: str(text.path))
+    monkeypatch.setattr(module, "Animator", NoAnimator)
+    monkeypatch.setattr(module, "use_svg_display", lambda: None)  # calls what IPython no longer has
+    return module

@@ -117,7 +117,7 @@ class Vocab:
             content = json.loads(text)
             names, frequencies = content["idx_to_token"], content["token_freqs"]
             counted = [(token, count) for token, count in frequencies]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise ValueError("expected a vocabulary as Vocab.to_json writes it, received other text") from None
         strings = [*names, *(token for token, _ in counted)] if isinstance(names, list) else [None]
         if not all(isinstance(token, str) for token in strings) or not all(type(count) is int for _, count in counted):
