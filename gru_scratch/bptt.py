@@ -30,6 +30,7 @@ from gru_scratch.jacobian import (
     coefficients,
     lay_coefficients,
     outputs_of,
+    vector_of,
     whole_step,
 )
 from gru_scratch.sequence import live_rows, rows_alive, runs_in_place

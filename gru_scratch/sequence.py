@@ -53,7 +53,7 @@ class Sequence:
             bias[:width] += weights.bias_ih[rows]
         if hidden_bias is not None and weights.bias_hh is not None:
             bias += weights.bias_hh[hidden_bias.start * H : hidden_bias.stop * H]
-        flat = out.view(-1, out.shape[-1])
+        flat = out.view(out.shape[0] * out.shape[1], out.shape[2])
         W_x = weights.weight_ih[rows].t()
         if width == 0:
             flat[:] = bias

@@ -1,0 +1,115 @@
+"""Zoneout, for any cell: some units keep their old state for a step (Krueger et al., 2017, arXiv:1606.01305)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gru_scratch.cells.base import Cell, Gates, Param, PreActivations, State, make_cell
+
+PREFIX = "zoneout_"
+"""A state's mask goes by this and the state's name."""
+
+
+class Zoneout(Cell):
+    """Another cell, whose units keep their old state now and then::
+
+    s' = m * s + (1 - m) * step(x, h, s)            for each state s of the cell
+
+    In training ``m`` is 1 with probability p, else 0, drawn for every step, sequence and unit from PyTorch's generator;
+    in evaluation it is p, the expectation.
+
+    Args:
+        cell: the cell, or its class.
+        p: the probability of keeping the old value; one for all states, or one for each, in the order of the cell's
+            ``states``: for an LSTM ``(p of h, p of c)``; the paper's are (0.05, 0.5).
+
+    Raises:
+        TypeError: ``cell`` is no cell.
+        ValueError: a probability is not between 0 and 1, their number is not that of the states, or ``cell`` is a
+            ``Zoneout`` already.
+    """
+
+    def __init__(self, cell: Cell | type[Cell], p: float | Sequence[float]) -> None:
+        self.cell = make_cell(cell)
+        names = self.states._fields
+        self.p = tuple(float(x) for x in p) if isinstance(p, Sequence) else (float(p),) * len(names)
+        if isinstance(self.cell, Zoneout):
+            raise ValueError(f"{self.cell!r} has a zoneout already")
+        if len(self.p) != len(names):
+            raise ValueError(f"zoneout needs one probability, or one for each state of {names}, received {p!r}")
+        if not all(0 <= x <= 1 for x in self.p):
+            raise ValueError(f"a probability of zoneout must be between 0 and 1, received {p!r}")
+
+    @property
+    def gates(self) -> tuple[str, ...]:  # type: ignore[override]
+        return self.cell.gates
+
+    @property
+    def states(self) -> Any:
+        return self.cell.states
+
+    @property
+    def params(self) -> Mapping[str, Param]:  # type: ignore[override]
+        return self.cell.params
+
+    @property
+    def second_product(self) -> str | None:  # type: ignore[override]
+        return self.cell.second_product
+
+    @property
+    def elementwise(self) -> bool:  # type: ignore[override]
+        return self.cell.elementwise
+
+    @property
+    def projectable(self) -> bool:  # type: ignore[override]
+        """Only where the first state is left alone: what it was is projected already, what it becomes not yet."""
+        return self.cell.projectable and self.p[0] == 0
+
+    @property
+    def _zoned(self) -> dict[str, float]:
+        """The states that have a mask, and their probabilities."""
+        return {name: p for name, p in zip(self.states._fields, self.p, strict=True) if p > 0}
+
+    @property
+    def masks(self) -> tuple[str, ...]:  # type: ignore[override]
+        return (*self.cell.masks, *(PREFIX + name for name in self._zoned))
+
+    def draw_masks(self, shape: tuple[int, int, int], training: bool, like: Tensor) -> dict[str, Tensor]:
+        """For each state a tensor (T, B, H) of ``like``'s type: 1 where the old value is kept; in evaluation p."""
+        drawn = self.cell.draw_masks(shape, training, like)
+        for name, p in self._zoned.items():
+            drawn[PREFIX + name] = like.new_empty(shape).bernoulli_(p) if training else like.new_tensor(p).expand(shape)
+        return drawn
+
+    def initial_state(
+        self, batch_size: int, hidden_size: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
+    ) -> State:
+        return self.cell.initial_state(batch_size, hidden_size, device=device, dtype=dtype)
+
+    def step(self, x: PreActivations, h: PreActivations, state: State, **params: Tensor) -> tuple[State, Gates]:
+        masks = self._take_masks(params)
+        new, gates = self.cell.step(x, h, state, **params)
+        return self._zone_out(state, new, masks), gates
+
+    def before(self, x: PreActivations, h: PreActivations, state: State, **params: Tensor) -> tuple[Tensor, Gates]:
+        self._take_masks(params)
+        return self.cell.before(x, h, state, **params)
+
+    def after(
+        self, x: PreActivations, h: PreActivations, state: State, gates: Gates, product: Tensor, **params: Tensor
+    ) -> tuple[State, Gates]:
+        masks = self._take_masks(params)
+        new, gates = self.cell.after(x, h, state, gates, product, **params)
+        return self._zone_out(state, new, masks), gates
+
+    def _take_masks(self, params: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Take the masks out of what the inner cell is given."""
+        return {name: params.pop(PREFIX + name) for name in self._zoned}
+
+    def _zone_out(self, state: State, new: State, masks: Mapping[str, Tensor]) -> State:
+        kept = {name: m * getattr(state, name) + (1 - m) * getattr(new, name) for name, m in masks.items()}
+        return new._replace(**kept)
