@@ -16,6 +16,9 @@ from gru_scratch.text import corpus
 settings.register_profile("project", deadline=None, derandomize=True)
 settings.load_profile("project")
 
+# The matrices of tests are small: a second thread gains nothing, and costs much where other programs share the cores.
+torch.set_num_threads(1)
+
 
 @pytest.fixture(autouse=True)
 def fixed_seed() -> None:

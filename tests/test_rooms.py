@@ -25,6 +25,7 @@ ROOMS = (
     "model",
     "training",
     "generate",
+    "notebook",
     "d2l",
     "studies",
 )
