@@ -23,7 +23,7 @@ TIME_MACHINE_URL = "http://d2l-data.s3-accelerate.amazonaws.com/timemachine.txt"
 TIME_MACHINE_SHA1 = "090b5e7e70c295757f55df93cb0a180b9691891a"
 TIME_MACHINE_FILE = "timemachine.txt"
 DATA_VARIABLE = "GRU_SCRATCH_DATA"
-DOWNLOAD_SECONDS = 10.0
+DOWNLOAD_SECONDS = 6.0
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,11 @@ class Text:
 
         Character tokens come as a `str`, which is a sequence of them; word tokens as a list.
         """
-        lines = split_lines(self.raw) if raw else clean_lines(self.raw)
-        if kind == "word":
-            return [word for line in lines for word in line.split()]
         if kind == "char":
-            return self.raw if raw else "".join(lines)
+            return self.raw if raw else "".join(clean_lines(self.raw))
+        if kind == "word":
+            lines = [self.raw] if raw else clean_lines(self.raw)
+            return [word for line in lines for word in line.split()]
         raise ValueError(f"expected the kind of token 'char' or 'word', received {kind!r}")
 
 
