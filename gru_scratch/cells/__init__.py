@@ -1,20 +1,27 @@
 """Recurrent cells as equations, ready for an engine."""
 
 from gru_scratch.cells.base import Cell, Coefficients, Gates, Param, PreActivations, State, make_cell
+from gru_scratch.cells.cifg import CIFGEquations
 from gru_scratch.cells.gru import GRUEquations
+from gru_scratch.cells.layer_norm import LayerNormGRUEquations, LayerNormLSTMEquations
 from gru_scratch.cells.lstm import LSTMEquations
 from gru_scratch.cells.mgu import MGUEquations
+from gru_scratch.cells.peephole import PeepholeLSTMEquations
 from gru_scratch.cells.rnn import RNNEquations
 from gru_scratch.cells.zoneout import Zoneout
 
 __all__ = [
+    "CIFGEquations",
     "Cell",
     "Coefficients",
     "GRUEquations",
     "Gates",
     "LSTMEquations",
+    "LayerNormGRUEquations",
+    "LayerNormLSTMEquations",
     "MGUEquations",
     "Param",
+    "PeepholeLSTMEquations",
     "PreActivations",
     "RNNEquations",
     "State",

@@ -16,8 +16,9 @@ Legend: ``B`` batch, ``H`` hidden size, ``T`` steps.
 
 from __future__ import annotations
 
+import keyword
 from collections import namedtuple
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
@@ -63,7 +64,7 @@ class Cell:
     - ``second_product``: the name of its last gate, when that gate's recurrent product is not taken of the state but of
       another vector (the book's GRU: ``r * h``). The step is then two functions, ``before`` and ``after``,
     - ``elementwise = False``: units within a row mix (layer norm); the engine then differentiates step by step,
-    - ``projectable = True``: the step does not read the first state but through its product, so that a layer may project it,
+    - ``projectable = True``: the step reads the first state only through its product, so that a layer may project it,
     - ``masks``: names of what ``draw_masks`` draws, once a sequence (zoneout); ``step`` gets them by keyword,
     - ``derivative``: the diagonal Jacobian by hand; without it autograd finds the same numbers.
 
@@ -77,6 +78,13 @@ class Cell:
     second_product: str | None = None
     elementwise: bool = True
     projectable: bool = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """New equations do not inherit the derivative and the loop of the old ones."""
+        super().__init_subclass__(**options)
+        if vars(cls).keys() & {"step", "before", "after"}:
+            cls.derivative = vars(cls).get("derivative")
+            cls.in_place = vars(cls).get("in_place")
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self.options() == vars_of(other)
@@ -94,11 +102,15 @@ class Cell:
 
     @cached_property
     def _gates_of_x(self) -> Any:
-        return namedtuple("x", self.gates)  # type: ignore[misc]
+        return namedtuple("x", self.gates)
 
     @cached_property
     def _gates_of_h(self) -> Any:
-        return namedtuple("h", self.first_product)  # type: ignore[misc]
+        return namedtuple("h", self.first_product)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickle and copy: without the two classes above, which can be made again."""
+        return {name: value for name, value in vars(self).items() if name not in ("_gates_of_x", "_gates_of_h")}
 
     @property
     def first_product(self) -> tuple[str, ...]:
@@ -122,7 +134,7 @@ class Cell:
         )
 
     def step(self, x: PreActivations, h: PreActivations, state: State, **params: Tensor) -> tuple[State, Gates]:
-        """One step: pre-activations of the input and of the state, by gate, and the state → the new state, the gates."""
+        """One step: pre-activations of input and state, by gate, and the state → the new state, the gates."""
         raise NotImplementedError(f"{type(self).__name__} has no step(x, h, state)")
 
     def before(self, x: PreActivations, h: PreActivations, state: State, **params: Tensor) -> tuple[Tensor, Gates]:
@@ -142,15 +154,16 @@ class Cell:
     derivative: Any = None
     """Optional ``derivative(gates, state, new) -> Coefficients``, elementwise, for many steps at once.
 
-    ``gates`` are those that the step returned, ``state`` and ``new`` the states before and after it. The result maps each
-    new state's name to its derivative with respect to
+    ``gates`` are those that the step returned, ``state`` and ``new`` the states before and after it. The result maps
+    each new state's name to its derivative with respect to
 
     - a gate's name: that gate's recurrent pre-activation (and the input's, where no other is given),
     - ``"x."`` and the gate's name: the input's pre-activation, where it differs,
     - a state's name: the state before,
     - ``"new."`` and a state's name: another new state that this one is computed from (the LSTM's h from its c);
 
-    with ``second_product``, ``"vector"`` maps likewise the derivative of the vector that is multiplied. What is missing is 0.
+    with ``second_product``, ``"vector"`` maps likewise the derivative of the vector that is multiplied. What is missing
+    is 0.
     """
 
     in_place: Any = None
@@ -175,23 +188,43 @@ def make_cell(cell: Cell | type[Cell]) -> Cell:
 
     Raises:
         TypeError: it is neither.
-        ValueError: it declares gates or states that cannot be.
+        ValueError: its class needs arguments, or it declares what cannot be.
     """
-    made = cell() if isinstance(cell, type) and issubclass(cell, Cell) else cell
-    if not isinstance(made, Cell):
+    if isinstance(cell, type) and issubclass(cell, Cell):
+        name = cell.__name__
+        try:
+            cell = cell()
+        except TypeError as error:
+            raise ValueError(f"{name} cannot be made without arguments: {error}") from error
+    if not isinstance(cell, Cell):
         raise TypeError(f"expected a Cell or a subclass of it, received {cell!r}")
-    gates, states = getattr(made, "gates", None), getattr(made, "states", None)
-    if not (isinstance(gates, tuple) and gates and len(set(gates)) == len(gates)):
-        raise ValueError(f"{type(made).__name__}.gates must be a tuple of different names, received {gates!r}")
-    if not getattr(states, "_fields", ()):
-        raise ValueError(f"{type(made).__name__}.states must be a NamedTuple class, received {states!r}")
-    if overlap := set(gates) & set(states._fields):
-        raise ValueError(f"{type(made).__name__}: a gate and a state share the name {sorted(overlap)}")
-    if made.second_product not in (None, gates[-1]):
-        raise ValueError(
-            f"{type(made).__name__}.second_product must be the last gate, {gates[-1]!r}, received {made.second_product!r}"
-        )
-    return made
+    for problem in misdeclared(cell):
+        raise ValueError(f"{type(cell).__name__}{problem}")
+    return cell
+
+
+def misdeclared(cell: Cell) -> Iterator[str]:
+    """What no engine can read in the declarations of a cell: a sentence each, to follow the name of its class."""
+    gates, states = getattr(cell, "gates", None), getattr(cell, "states", None)
+    fields: tuple[str, ...] = getattr(states, "_fields", ())
+    if not (isinstance(gates, tuple) and gates and all(map(_is_name, gates)) and len(set(gates)) == len(gates)):
+        yield f".gates must be a tuple of different names, received {gates!r}"
+        return
+    if not (isinstance(states, type) and fields):
+        yield f".states must be a NamedTuple class, even for one state, received {states!r}"
+        return
+    if cell.second_product not in (None, gates[-1]):
+        yield f".second_product must be the last gate, {gates[-1]!r}, received {cell.second_product!r}"
+    if wrong := [name for name, param in cell.params.items() if not isinstance(param, Param)]:
+        yield f".params must map names to Param, received {cell.params[wrong[0]]!r} for {wrong[0]!r}"
+    taken = [*gates, *fields, *cell.params, *cell.masks, "vector"]
+    if twice := sorted({name for name in taken if taken.count(name) > 1}):
+        yield f": a name can stand for one gate, state, parameter or mask only, received {twice} twice"
+
+
+def _is_name(name: object) -> bool:
+    """Whether it can be a field of a NamedTuple."""
+    return isinstance(name, str) and name.isidentifier() and not keyword.iskeyword(name) and name[0] != "_"
 
 
 class Registry:

@@ -1,0 +1,52 @@
+"""The LSTM with coupled input and forget gates, CIFG (Greff et al., 2017, arXiv:1503.04069)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from gru_scratch.cells.base import Cell, Coefficients, Gates, PreActivations, State
+
+
+class CIFGState(NamedTuple):
+    """The hidden state and the memory cell."""
+
+    h: Tensor
+    c: Tensor
+
+
+class CIFGEquations(Cell):
+    """An LSTM whose input gate is what the forget gate ``f`` leaves over, ``i = 1 - f``::
+
+    f  = sigmoid(x W_xf + b_xf + h W_hf + b_hf)
+    g  = tanh   (x W_xg + b_xg + h W_hg + b_hg)
+    o  = sigmoid(x W_xo + b_xo + h W_ho + b_ho)
+    c' = f * c + (1 - f) * g
+    h' = o * tanh(c')
+
+    The paper's study couples the gates the other way round, ``f = 1 - i``: the same model with the gate's parameters
+    negated. Its peepholes are in :class:`gru_scratch.cells.peephole.PeepholeLSTMEquations`.
+    """
+
+    gates = ("f", "g", "o")
+    states = CIFGState
+    projectable = True
+
+    def step(self, x: PreActivations, h: PreActivations, state: State, **params: Tensor) -> tuple[State, Gates]:
+        f = torch.sigmoid(x.f + h.f)
+        g = torch.tanh(x.g + h.g)
+        o = torch.sigmoid(x.o + h.o)
+        c_new = f * state.c + (1 - f) * g
+        h_new = o * torch.tanh(c_new)
+        return CIFGState(h_new, c_new), {"f": f, "g": g, "o": o}
+
+    def derivative(self, gates: Gates, state: State, new: State) -> Coefficients:
+        """The LSTM's, with one gate for two: ∂c'/∂f = c - g, and g is let in by 1 - f."""
+        f, g, o = gates["f"], gates["g"], gates["o"]
+        tanh_c = torch.tanh(new.c)
+        return {
+            "h": {"o": tanh_c * (o * (1 - o)), "new.c": o * (1 - tanh_c * tanh_c)},
+            "c": {"f": (state.c - g) * (f * (1 - f)), "g": (1 - f) * (1 - g * g), "c": f},
+        }

@@ -1,0 +1,47 @@
+"""The LSTM whose gates look at the memory cell through peepholes (Gers, Schraudolph and Schmidhuber, 2002)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from gru_scratch.cells.base import Cell, Gates, Param, PreActivations, State
+
+
+class PeepholeLSTMState(NamedTuple):
+    """The hidden state and the memory cell."""
+
+    h: Tensor
+    c: Tensor
+
+
+class PeepholeLSTMEquations(Cell):
+    """ "Learning precise timing with LSTM recurrent networks", Journal of Machine Learning Research 3::
+
+    i  = sigmoid(x W_xi + b_xi + h W_hi + b_hi + w_ci * c)
+    f  = sigmoid(x W_xf + b_xf + h W_hf + b_hf + w_cf * c)
+    g  = tanh   (x W_xg + b_xg + h W_hg + b_hg)
+    c' = f * c + i * g
+    o  = sigmoid(x W_xo + b_xo + h W_ho + b_ho + w_co * c')         the new memory, not the old one
+    h' = o * tanh(c')
+
+    The peepholes ``w_c``, (H,) each, start from 0: as an LSTM. The memory's tanh on its way out is as in Graves
+    (2013, arXiv:1308.0850) and in the operator LSTM of ONNX.
+    """
+
+    gates = ("i", "f", "g", "o")
+    states = PeepholeLSTMState
+    params = {"w_ci": Param(), "w_cf": Param(), "w_co": Param()}
+    projectable = True
+
+    def step(self, x: PreActivations, h: PreActivations, state: State, **params: Tensor) -> tuple[State, Gates]:
+        w_ci, w_cf, w_co = params["w_ci"], params["w_cf"], params["w_co"]
+        i = torch.sigmoid(x.i + h.i + w_ci * state.c)
+        f = torch.sigmoid(x.f + h.f + w_cf * state.c)
+        g = torch.tanh(x.g + h.g)
+        c_new = f * state.c + i * g
+        o = torch.sigmoid(x.o + h.o + w_co * c_new)
+        h_new = o * torch.tanh(c_new)
+        return PeepholeLSTMState(h_new, c_new), {"i": i, "f": f, "g": g, "o": o}
