@@ -75,15 +75,18 @@ def print_result(trainer: Trainer) -> None:
     if not trainer.history:
         return
     last = trainer.history[-1]
-    print(f"training perplexity {number(last['train_perplexity'])}, {speed(last)} on {trainer.device}")
+    print(f"training perplexity {number(last['train_perplexity'])}, {speed(*trainer.history)} on {trainer.device}")
     tested = [record for record in trainer.history if "held_out_perplexity" in record]
     if tested:
         label = trainer.text.held_out_label
         print(f"held-out perplexity {number(tested[-1]['held_out_perplexity'])} ({label}; epoch {tested[-1]['epoch']})")
 
 
-def speed(record: Record) -> str:
-    return f"{record['tokens_per_second']:.1f} tokens/sec"
+def speed(*records: Record) -> str:
+    """Of training alone: the held-out text is read outside these seconds."""
+    return (
+        f"{sum(record['tokens'] for record in records) / sum(record['seconds'] for record in records):.1f} tokens/sec"
+    )
 
 
 def number(perplexity: float | None) -> str:

@@ -164,7 +164,8 @@ class Trainer:
             "epoch": self.epoch,
             "train_loss": self.meter.loss,
             "train_perplexity": _json_number(self.meter.perplexity),
-            "tokens_per_second": self.meter.tokens_per_second,
+            "tokens": self.meter.tokens,
+            "seconds": self.meter.seconds,
         }
         if self._is_evaluated():
             config = self.config
