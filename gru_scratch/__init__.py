@@ -1,1 +1,11 @@
-"""Gated recurrent networks from the book's equations: readable, exact and fast."""
+"""Gated recurrent networks from the book's equations: readable, exact and fast.
+
+Where to read first: ``scratch/gru.py``, the chapter as a plain function; ``cells/gru.py``, the same equations ready for
+an engine; ``unroll.py``, the loop over time; then ``sequence.py`` and ``bptt.py``, the same by hand, and fast.
+"""
+
+from gru_scratch.cells import Cell
+from gru_scratch.layers import GRU, LSTM, RNN, GRUCell, LSTMCell, Recurrent, RNNCell
+from gru_scratch.model import RNNModel, RNNModelScratch
+
+__all__ = ["GRU", "LSTM", "RNN", "Cell", "GRUCell", "LSTMCell", "RNNCell", "RNNModel", "RNNModelScratch", "Recurrent"]

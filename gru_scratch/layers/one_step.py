@@ -1,0 +1,116 @@
+"""``RNNCell``, ``GRUCell`` and ``LSTMCell``: one step, for loops of one's own; autograd differentiates it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache, reduce
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gru_scratch import unroll
+from gru_scratch.cells import Cell, GRUEquations, LSTMEquations, RNNEquations
+from gru_scratch.layers.number_types import autocast_type, check_types
+from gru_scratch.unroll import LayerWeights
+
+_rnn, _gru, _lstm = cache(RNNEquations), cache(GRUEquations), cache(LSTMEquations)
+
+
+class _OneStep(nn.modules.rnn.RNNCellBase):
+    """What the three share; the messages are those of ``torch.nn``."""
+
+    def autocast_types(self, low: torch.dtype, states: Sequence[torch.dtype]) -> list[torch.dtype]:
+        """What type each state comes to be under autocast to ``low``, from the types of the initial ones."""
+        return [torch.promote_types(state, low) for state in states]
+
+    def _step(self, cell: Cell, input: Tensor, states: Sequence[Tensor] | None) -> list[Tensor]:
+        """The states after one step, without a batch dimension where the input has none."""
+        batched = input.dim() == 2
+        x = input if batched else input.unsqueeze(0)  # (B, D)
+        if states is None:
+            states = list(cell.initial_state(x.size(0), self.hidden_size, device=x.device, dtype=x.dtype))
+        elif not batched:
+            states = [s.unsqueeze(0) for s in states]
+        self._check_sizes(x, states)
+        weights = LayerWeights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+        low = autocast_type(x, states, self.weight_hh)
+        if low is None:
+            check_types(x, states, self.weight_hh)
+            new: Any = unroll.run(cell, x.unsqueeze(0), cell.states(*states), weights)[1]
+        else:
+            types = self.autocast_types(low, [s.dtype for s in states])
+            compute = reduce(torch.promote_types, types)
+            weights = LayerWeights(*(None if w is None else w.to(compute) for w in weights))  # type: ignore[arg-type]
+            with torch.autocast(x.device.type, enabled=False):
+                state = cell.states(*(s.to(compute) for s in states))
+                new = unroll.run(cell, x.to(compute).unsqueeze(0), state, weights)[1]
+                new = [s.to(t) for s, t in zip(new, types, strict=True)]
+        return list(new) if batched else [s.squeeze(0) for s in new]
+
+    def _check_sizes(self, x: Tensor, states: Sequence[Tensor]) -> None:
+        if x.size(1) != self.input_size:
+            raise RuntimeError(f"input has inconsistent input_size: got {x.size(1)} expected {self.input_size}")
+        for k, state in enumerate(states):
+            if state.size(0) != x.size(0):
+                raise RuntimeError(f"Input batch size {x.size(0)} doesn't match hidden{k} batch size {state.size(0)}")
+            if state.size(1) != self.hidden_size:
+                raise RuntimeError(
+                    f"hidden{k} has inconsistent hidden_size: got {state.size(1)}, expected {self.hidden_size}"
+                )
+
+    def _check_dims(self, name: str, input: Tensor, hx: Tensor | None) -> None:
+        if input.dim() not in (1, 2):
+            raise ValueError(f"{name}: Expected input to be 1D or 2D, got {input.dim()}D instead")
+        if hx is not None and hx.dim() not in (1, 2):
+            raise ValueError(f"{name}: Expected hidden to be 1D or 2D, got {hx.dim()}D instead")
+
+
+class RNNCell(_OneStep, nn.RNNCell):
+    """``nn.RNNCell``, from :class:`gru_scratch.cells.RNNEquations`; its arguments, shapes and errors."""
+
+    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
+        """(B, D) or (D,), and the state (B, H) or (H,), zeros if None → the new state."""
+        self._check_dims("RNNCell", input, hx)
+        if self.nonlinearity not in ("tanh", "relu"):
+            raise RuntimeError(f"Unknown nonlinearity: {self.nonlinearity}")
+        return self._step(_rnn(self.nonlinearity), input, None if hx is None else [hx])[0]
+
+    def autocast_types(self, low: torch.dtype, states: Sequence[torch.dtype]) -> list[torch.dtype]:
+        return [low]
+
+
+class GRUCell(_OneStep, nn.GRUCell):
+    """``nn.GRUCell``, from :class:`gru_scratch.cells.GRUEquations`; its arguments, shapes and errors.
+
+    Args:
+        reset_after: keyword only; whether the reset gate acts after the candidate's recurrent product, as in
+            ``nn.GRUCell``, or before it, as in the book.
+    """
+
+    reset_after: bool = True
+
+    def __init__(self, *args: Any, reset_after: bool = True, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.reset_after = bool(reset_after)
+
+    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
+        """(B, D) or (D,), and the state (B, H) or (H,), zeros if None → the new state."""
+        self._check_dims("GRUCell", input, hx)
+        return self._step(_gru(self.reset_after), input, None if hx is None else [hx])[0]
+
+    def extra_repr(self) -> str:
+        return super().extra_repr() + ("" if self.reset_after else ", reset_after=False")
+
+
+class LSTMCell(_OneStep, nn.LSTMCell):
+    """``nn.LSTMCell``, from :class:`gru_scratch.cells.LSTMEquations`; its arguments, shapes and errors."""
+
+    def forward(self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
+        """(B, D) or (D,), and the states, two of (B, H) or (H,), zeros if None → the new states."""
+        self._check_dims("LSTMCell", input, None)
+        for k, state in enumerate(hx or ()):
+            if state.dim() not in (1, 2):
+                raise ValueError(f"LSTMCell: Expected hx[{k}] to be 1D or 2D, got {state.dim()}D instead")
+        h, c = self._step(_lstm(), input, None if hx is None else list(hx))
+        return h, c

@@ -1,0 +1,95 @@
+"""Sequences of different lengths as the engines take them: time first, padded at the end, longest sequence first.
+
+Legend: ``T`` steps, ``B`` batch, ``N`` steps of all sequences together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Ragged(NamedTuple):
+    """The lengths of a batch, and how it was sorted."""
+
+    lengths: Tensor  # (B,), falling
+    order: Tensor | None  # (B,), where the caller has the sequence that stands here; None: they stand as they came
+    back: Tensor | None  # (B,), the inverse of order
+
+    def sort(self, x: Tensor) -> Tensor:
+        """(·, B, ...) in the caller's order → longest first."""
+        return x if self.order is None else x.index_select(1, self.order)
+
+    def unsort(self, x: Tensor) -> Tensor:
+        """(·, B, ...) longest first → in the caller's order."""
+        return x if self.back is None else x.index_select(1, self.back)
+
+    def dead(self, steps: int) -> Tensor:
+        """(T, B): the steps past a sequence's end."""
+        return torch.arange(steps, device=self.lengths.device).unsqueeze(1) >= self.lengths
+
+    def flip_rows(self, steps: int) -> Tensor:
+        """(T * B,): each sequence back to front within its length, as rows of (T * B, ...)."""
+        time = torch.arange(steps, device=self.lengths.device).unsqueeze(1)  # (T, 1)
+        flipped = torch.where(time < self.lengths, self.lengths - 1 - time, time)
+        batch = self.lengths.shape[0]
+        return (flipped * batch + torch.arange(batch, device=self.lengths.device)).view(-1)
+
+
+def flip(x: Tensor, rows: Tensor | None) -> Tensor:
+    """(T, B, ...) back to front: by the rows of :meth:`Ragged.flip_rows`, or all of it."""
+    return x.flip(0) if rows is None else x.flatten(0, 1).index_select(0, rows).view_as(x)
+
+
+def check_lengths(lengths: Tensor | Sequence[int], batch: int, steps: int, device: torch.device) -> Tensor:
+    """``lengths`` as a tensor (B,) of int64 on ``device``.
+
+    Raises:
+        TypeError: they are not whole numbers.
+        ValueError: there is not one for each sequence, or one is below 0 or above the number of steps.
+    """
+    found = torch.as_tensor(lengths, device=device)
+    if found.is_floating_point() or found.is_complex() or found.dtype == torch.bool:
+        raise TypeError(f"lengths must be integers, received {found.dtype}")
+    if found.shape != (batch,):
+        raise ValueError(f"lengths must have shape ({batch},), one for each sequence, received {tuple(found.shape)}")
+    inside = ((found >= 0) & (found <= steps)).all()
+    if torch.compiler.is_compiling():
+        torch._assert_async(inside, f"lengths must be between 0 and {steps}")
+    elif found.device.type != "meta" and not inside:
+        raise ValueError(f"lengths must be between 0 and {steps}, received {found.tolist()}")
+    return found.long()
+
+
+def from_lengths(lengths: Tensor, steps: int) -> Ragged | None:
+    """Sort by length; None where every sequence has all the steps."""
+    looks = not torch.compiler.is_compiling() and lengths.device.type == "cpu"  # elsewhere a look would wait
+    if looks and bool((lengths == steps).all()):
+        return None
+    if looks and bool((lengths[:-1] >= lengths[1:]).all()):
+        return Ragged(lengths, None, None)
+    order = lengths.argsort(descending=True, stable=True)
+    return Ragged(lengths.index_select(0, order), order, order.argsort())
+
+
+def packed_lengths(batch_sizes: Tensor) -> Tensor:
+    """(B,), falling, from the number of sequences that go on at each step (T,)."""
+    batch = torch.arange(int(batch_sizes[0]))
+    return (batch_sizes.unsqueeze(1) > batch).sum(0)
+
+
+def padded_rows(batch_sizes: Tensor, lengths: Tensor) -> Tensor:
+    """(T * B,): for each place of the padded batch its row in the packed data; past its end a sequence's last row."""
+    first = batch_sizes.cumsum(0) - batch_sizes  # (T,), where a step's rows begin
+    steps = torch.arange(len(batch_sizes)).unsqueeze(1).minimum(lengths - 1)  # (T, B)
+    return (first[steps] + torch.arange(len(lengths))).view(-1)
+
+
+def packed_rows(batch_sizes: Tensor, total: int) -> Tensor:
+    """(N,): for each row of the packed data its place among the T * B of the padded batch."""
+    batch = int(batch_sizes[0])
+    before = torch.arange(len(batch_sizes)) * batch - (batch_sizes.cumsum(0) - batch_sizes)
+    return torch.arange(total) + before.repeat_interleave(batch_sizes, output_size=total)

@@ -1,0 +1,81 @@
+"""Depth and direction: the same engine run for each layer, forward and back to front.
+
+Legend: ``T`` steps, ``B`` batch, ``D`` input size, ``H`` hidden size, ``P`` size of the projected state, ``L`` layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from gru_scratch import fused, unroll
+from gru_scratch.cells.base import Cell
+from gru_scratch.layers.ragged import Ragged, flip
+from gru_scratch.unroll import LayerWeights
+
+ENGINES: dict[str, Callable[..., tuple[Tensor, Any]]] = {"fused": fused.run, "textbook": unroll.run}
+
+
+def check_engine(engine: str) -> str:
+    """The engine's name, if there is one of that name; ValueError if not."""
+    if engine not in tuple(ENGINES):
+        raise ValueError(f"engine must be one of {', '.join(map(repr, ENGINES))}, received {engine!r}")
+    return engine
+
+
+class Parameters(NamedTuple):
+    """What one layer has in one direction."""
+
+    weights: LayerWeights
+    own: Mapping[str, Tensor]  # the cell's own parameters
+
+    def to(self, dtype: torch.dtype) -> Parameters:
+        """The same as another type of number; gradients go back to the originals."""
+        weights = LayerWeights(*(None if w is None else w.to(dtype) for w in self.weights))  # type: ignore[arg-type]
+        return Parameters(weights, {name: value.to(dtype) for name, value in self.own.items()})
+
+
+def run_stack(
+    engine: str,
+    cell: Cell,
+    inputs: Tensor,
+    states: Sequence[Tensor],
+    layers: list[list[Parameters]],
+    ragged: Ragged | None,
+    dropout: float,
+    training: bool,
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Run the layers, each on the outputs of the one below.
+
+    Args:
+        inputs: (T, B, D), or token indices (T, B), zero past a sequence's end.
+        states: for each state of the cell (L * directions, B, P or H).
+        layers: for each layer the parameters of its directions.
+        dropout: the probability of zeroing an output between layers, in training.
+
+    Returns:
+        The last layer's outputs, (T, B, directions * (P or H)), and the final states, in the form of ``states``.
+    """
+    run = ENGINES[engine]
+    steps, batch = inputs.shape[:2]
+    lengths = None if ragged is None else ragged.lengths
+    rows = None if ragged is None or len(layers[0]) == 1 else ragged.flip_rows(steps)
+    start = list(zip(*(s.unbind(0) for s in states), strict=True))
+    finals: list[Any] = []
+    for depth, directions in enumerate(layers):
+        outputs = []
+        for backwards, (weights, own) in enumerate(directions):
+            state = cell.states(*start[len(finals)])
+            masks = cell.draw_masks((steps, batch, weights.hidden_size), training, weights.weight_hh)
+            read = flip(inputs, rows) if backwards else inputs
+            output, final = run(cell, read.contiguous(), state, weights, own, masks, lengths)
+            outputs.append(flip(output, rows) if backwards else output)
+            finals.append(final)
+        inputs = outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)
+        if dropout and depth + 1 < len(layers):
+            inputs = F.dropout(inputs, dropout, training)
+    return inputs, tuple(torch.stack(each) for each in zip(*finals, strict=True))

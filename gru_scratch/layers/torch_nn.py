@@ -1,0 +1,144 @@
+"""``RNN``, ``GRU`` and ``LSTM``: the layers of ``torch.nn``, with the recurrence computed here.
+
+They subclass their namesakes for all that is not recurrence: constructor, parameters, checks, ``repr``, serialisation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import torch
+from torch import nn
+
+from gru_scratch.cells import Cell, GRUEquations, LSTMEquations, RNNEquations
+from gru_scratch.layers.compiling import let_the_compiler_in
+from gru_scratch.layers.layer import RecurrentLayer
+from gru_scratch.layers.stack import Parameters, check_engine
+from gru_scratch.unroll import LayerWeights
+
+_rnn, _gru, _lstm = cache(RNNEquations), cache(GRUEquations), cache(LSTMEquations)
+
+
+class _Namesake(RecurrentLayer, nn.RNNBase):
+    """What the three share."""
+
+    def __init__(self, *args: Any, engine: str = "fused", **kwargs: Any) -> None:
+        check_engine(engine)
+        super().__init__(*args, **kwargs)
+        self.engine = engine
+        let_the_compiler_in()
+
+    def __setstate__(self, state: Any) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        let_the_compiler_in()
+
+    def __prepare_scriptable__(self) -> nn.RNNBase:
+        """TorchScript knows no engine: ``torch.jit.script`` gets the namesake, with the same parameters."""
+        namesake: Any = next(c for c in type(self).__mro__ if c.__module__ == nn.RNNBase.__module__)
+        twin: nn.RNNBase = namesake.__new__(namesake)
+        twin.__dict__.update(self.__dict__)
+        return twin
+
+    def layer_parameters(self) -> list[list[Parameters]]:
+        """The parameters as they are now: a weight may have been replaced, parametrised or pruned."""
+        directions = 2 if self.bidirectional else 1
+        found = [Parameters(self._weights(names), {}) for names in self._all_weights]
+        return [found[k : k + directions] for k in range(0, len(found), directions)]
+
+    def _weights(self, names: list[str]) -> LayerWeights:
+        return LayerWeights(**{name.rpartition("_l")[0]: getattr(self, name) for name in names})
+
+    def check_input(self, input: torch.Tensor, batch_sizes: torch.Tensor | None) -> None:
+        if not torch.compiler.is_compiling():
+            self._update_flat_weights()  # where the check finds the weights' type
+        super().check_input(input, batch_sizes)
+
+    def flatten_parameters(self) -> None:
+        """Do nothing: weights need no layout of their own here."""
+
+    def extra_repr(self) -> str:
+        return super().extra_repr() + ("" if self.engine == "fused" else f", engine={self.engine!r}")
+
+
+class RNN(_Namesake, nn.RNN):
+    """``nn.RNN``, from :class:`gru_scratch.cells.RNNEquations`.
+
+    Args:
+        engine: keyword only; "fused", or "textbook": the plain loop that autograd differentiates, slow and open to
+            second derivatives. All other arguments are those of ``nn.RNN``.
+
+    Raises:
+        ValueError, TypeError: as ``nn.RNN``; ValueError for an unknown engine.
+    """
+
+    @property
+    def cell(self) -> Cell:  # type: ignore[override]
+        return _rnn("tanh" if self.mode == "RNN_TANH" else "relu")
+
+    def autocast_types(
+        self, low: torch.dtype, states: Sequence[torch.dtype], device: str, packed: bool
+    ) -> list[torch.dtype]:
+        return [low]
+
+
+class GRU(_Namesake, nn.GRU):
+    """``nn.GRU``, from :class:`gru_scratch.cells.GRUEquations`.
+
+    Args:
+        reset_after: keyword only; whether the reset gate acts after the candidate's recurrent product, as in
+            ``nn.GRU``, or before it, as in the book. ``False`` keeps both biases, of which only the sum acts.
+        engine: keyword only; "fused", or "textbook": the plain loop that autograd differentiates, slow and open to
+            second derivatives. All other arguments are those of ``nn.GRU``.
+
+    Raises:
+        ValueError, TypeError: as ``nn.GRU``; ValueError for an unknown engine.
+    """
+
+    reset_after: bool = True
+
+    def __init__(self, *args: Any, reset_after: bool = True, engine: str = "fused", **kwargs: Any) -> None:
+        super().__init__(*args, engine=engine, **kwargs)
+        self.reset_after = bool(reset_after)
+
+    @property
+    def cell(self) -> Cell:  # type: ignore[override]
+        return _gru(self.reset_after)
+
+    def autocast_types(
+        self, low: torch.dtype, states: Sequence[torch.dtype], device: str, packed: bool
+    ) -> list[torch.dtype]:
+        return [low] if device == "cuda" else [torch.promote_types(states[0], low)]
+
+    def extra_repr(self) -> str:
+        return super().extra_repr() + ("" if self.reset_after else ", reset_after=False")
+
+    def __prepare_scriptable__(self) -> nn.RNNBase:
+        if not self.reset_after:
+            raise RuntimeError("torch.jit.script knows nn.GRU alone, whose reset gate acts after the product")
+        return super().__prepare_scriptable__()
+
+
+class LSTM(_Namesake, nn.LSTM):
+    """``nn.LSTM``, from :class:`gru_scratch.cells.LSTMEquations`.
+
+    Args:
+        engine: keyword only; "fused", or "textbook": the plain loop that autograd differentiates, slow and open to
+            second derivatives. All other arguments are those of ``nn.LSTM``.
+
+    Raises:
+        ValueError, TypeError: as ``nn.LSTM``; ValueError for an unknown engine.
+    """
+
+    @property
+    def cell(self) -> Cell:  # type: ignore[override]
+        return _lstm()
+
+    def autocast_types(
+        self, low: torch.dtype, states: Sequence[torch.dtype], device: str, packed: bool
+    ) -> list[torch.dtype]:
+        memory = torch.promote_types(states[1], low)
+        if device == "cuda" or not (packed or self.proj_size):  # nn.LSTM has one kernel for the whole there
+            return [low, low]
+        return [low, memory] if self.proj_size else [memory, memory]
