@@ -20,6 +20,7 @@ ROOMS = (
     "jacobian",
     "bptt",
     "fused",
+    "check",
     "convert",
     "layers",
     "model",

@@ -1,0 +1,71 @@
+"""The check of a cell, from what it declares to whole sequences."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+
+import torch
+
+from gru_scratch.cells.base import Cell, make_cell
+from gru_scratch.check.probe import BATCH, HIDDEN, Probe, StepError, called, draw_masks, look_at, outcome
+from gru_scratch.check.sequence import STEPS, wrong_sequence
+from gru_scratch.check.step import wrong_step
+
+
+def check_cell(cell: Cell | type[Cell]) -> None:
+    """Check a cell in float64 on random numbers; return if it is right.
+
+    - It has what it declares, and its functions return tensors of the right shape, type and class.
+    - A step changes nothing that it is given, and comes to the same each time.
+    - Rows of the batch do not mix, and units do not, unless it declares ``elementwise = False``.
+    - A derivative by hand equals autograd's; an in-place loop equals the equations.
+    - The engine ``fused`` equals ``textbook`` in values and all gradients: with vectors, with token indices, with
+      lengths and, where the cell is ``projectable``, with a projection.
+
+    Raises:
+        TypeError: it is no cell.
+        ValueError: it is not right; the message has a line for each thing found.
+    """
+    cell = make_cell(cell)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        for stage in (_missing, _unreadable, wrong_step, wrong_sequence):
+            if findings := list(stage(cell)):
+                raise ValueError("\n- ".join([f"{cell!r} is not right:", *findings]))
+
+
+def _missing(cell: Cell) -> Iterator[str]:
+    """Functions that its declarations ask for, and the other way round."""
+    has = {name for name in ("step", "before", "after") if getattr(type(cell), name) is not getattr(Cell, name)}
+    if cell.second_product is None and "step" not in has:
+        declares = ", but before and after: declare second_product" if has else ""
+        yield f"it has no step(x, h, state){declares}"
+    for name in ("before", "after"):
+        if cell.second_product is not None and name not in has:
+            yield f"it declares second_product, but has no {name}(...)"
+    if cell.in_place is not None and (cell.derivative is None or cell.kept_gates is None):
+        yield "in_place needs derivative and kept_gates beside it"
+    try:
+        alike = copy.deepcopy(cell) == cell and hash(copy.deepcopy(cell)) == hash(cell)
+    except Exception as error:
+        yield f"its options (public attributes) must be plain values that can be copied, compared and hashed: {error}"
+    else:
+        if not alike:
+            yield "a copy of it is not equal to it: its options (public attributes) must be plain values"
+
+
+def _unreadable(cell: Cell) -> Iterator[str]:
+    """Results that an engine cannot read."""
+    try:
+        state = called("initial_state", lambda: cell.initial_state(BATCH, HIDDEN, dtype=torch.float64))
+        if not isinstance(state, cell.states):
+            yield f"initial_state must return a {cell.states.__name__}, received a {type(state).__name__}"
+            return
+        for name, value in state._asdict().items():
+            look_at(f"the initial state {name!r}", value, (BATCH, HIDDEN), torch.float64)
+        draw_masks(cell, STEPS, torch.float64, training=False)
+        outcome(cell, Probe.draw(cell, BATCH))
+        outcome(cell, Probe.draw(cell, BATCH, dtype=torch.float32))
+    except StepError as error:
+        yield str(error)

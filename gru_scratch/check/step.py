@@ -1,0 +1,162 @@
+"""Results of one step that can be read, and are wrong."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from functools import partial
+from operator import itemgetter
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gru_scratch.cells.base import Cell, Coefficients
+from gru_scratch.check.probe import BATCH, HIDDEN, Probe, StepError, called, differs, draw_masks, look_at, outcome
+from gru_scratch.jacobian import VECTOR, Stretch, coefficients, outputs_of
+
+
+def wrong_step(cell: Cell) -> Iterator[str]:
+    """Results of one step that can be read, and are wrong."""
+    try:
+        with torch.no_grad():
+            if findings := [*_side_effects(cell), *_random_masks(cell)]:
+                yield from findings
+                return
+            yield from _mixing(cell)
+            yield from _leading_sizes(cell)
+            yield from _unused_params(cell)
+        if cell.derivative is not None and cell.elementwise:
+            yield from _wrong_derivative(cell)
+    except StepError as error:
+        yield str(error)
+
+
+def _side_effects(cell: Cell) -> Iterator[str]:
+    probe = Probe.draw(cell, BATCH)
+    given = probe.copy()
+    first, second = outcome(cell, given), outcome(cell, probe.copy())
+    for kind in ("x", "h", "state", "product", "params", "masks"):
+        if not all(map(torch.equal, _tensors(getattr(probe, kind)), _tensors(getattr(given, kind)))):
+            yield f"a step changes {kind} in place, which the engines still need"
+    if any(not torch.equal(first[name], second[name]) for name in first):
+        yield "two steps on the same numbers differ: draw random numbers in draw_masks, keep memory in the state"
+
+
+def _random_masks(cell: Cell) -> Iterator[str]:
+    generator = torch.get_rng_state()
+    first = draw_masks(cell, 2, torch.float64)
+    torch.set_rng_state(generator)
+    second = draw_masks(cell, 2, torch.float64)
+    if any(not torch.equal(first[name], second[name]) for name in first):
+        yield "draw_masks must draw from PyTorch's generator: two draws from one seed differ"
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    return [value] if isinstance(value, Tensor) else list(value.values() if isinstance(value, dict) else value)
+
+
+def _mixing(cell: Cell) -> Iterator[str]:
+    """Outputs of a row or unit that move with an input of another; inputs that move nothing."""
+    probe = Probe.draw(cell, BATCH)
+    base = outcome(cell, probe)
+    idle: set[str] = set()
+    for source in probe.units(cell):
+        rows: set[str] = set()
+        units: set[str] = set()
+        moved = False
+        for row, unit, target, change in _changes(cell, probe, base, source):
+            moved = moved or bool(change.any())
+            change[row, unit] = False
+            if change[row].any():
+                units.add(target)
+            change[row] = False
+            if change.any():
+                rows.add(target)
+        if rows:
+            yield f"rows of the batch mix: {_list(rows)} of one row changes with {source} of another"
+        if units and cell.elementwise:
+            yield f"units mix: {_list(units)} of one unit changes with {source} of another; declare elementwise = False"
+        if moved and cell.projectable and source == f"state.{cell.states._fields[0]}":
+            yield f"it declares projectable, but reads {source}, which a projection makes smaller"
+        if not moved:
+            idle.add(source)
+    for gate in cell.gates:
+        if {f"x.{gate}", "product" if gate == cell.second_product else f"h.{gate}"} <= idle:
+            yield f"it declares the gate {gate!r}, which changes nothing"
+
+
+def _changes(cell: Cell, probe: Probe, base: dict[str, Tensor], source: str) -> Iterator[tuple[int, int, str, Tensor]]:
+    """Where each output moves when the number of one row and unit does, up or down."""
+    for row in range(BATCH):
+        for unit in range(HIDDEN):
+            for shift in (1.0, -1.0):
+                moved = probe.copy()
+                moved.units(cell)[source][row, unit] += shift
+                for target, value in outcome(cell, moved).items():
+                    yield row, unit, target, differs(value, base[target], 1e-12)
+
+
+def _list(outputs: set[str]) -> str:
+    return " and ".join("the vector to multiply" if name == VECTOR else f"the new {name}" for name in sorted(outputs))
+
+
+def _leading_sizes(cell: Cell) -> Iterator[str]:
+    """An engine that differentiates hands a step many steps at once."""
+    probe = Probe.draw(cell, 2, BATCH)
+    try:
+        together = outcome(cell, probe)
+    except StepError as error:
+        yield f"a step must take (T, B, H) as (B, H): {error}"
+        return
+    for t in range(2):
+        alone = outcome(cell, probe.map(itemgetter(t)))
+        if wrong := {name for name in alone if differs(together[name][t], alone[name]).any()}:
+            yield f"a step must take (T, B, H) as (B, H), its dimensions counted from the end: {_list(wrong)} differs"
+            return
+
+
+def _unused_params(cell: Cell) -> Iterator[str]:
+    probe = Probe.draw(cell, BATCH)
+    base = outcome(cell, probe)
+    for name in cell.params:
+        moved = probe.copy()
+        moved.params[name] += torch.rand_like(moved.params[name])
+        if all(torch.equal(value, base[target]) for target, value in outcome(cell, moved).items()):
+            yield f"it declares the parameter {name!r}, which changes nothing"
+
+
+def _wrong_derivative(cell: Cell) -> Iterator[str]:
+    probe = Probe.draw(cell, 1, BATCH)
+    buffers = (probe.x, probe.h, probe.product)[: 3 if cell.second_product else 2]
+    stretch = Stretch(probe.state, probe.state, buffers, probe.masks)
+    plain = copy.copy(cell)
+    plain.derivative = None
+    by_hand = called("derivative", lambda: coefficients(cell, stretch, probe.params, in_place=False)[0])
+    by_autograd = coefficients(plain, stretch, probe.params, in_place=False)[0]
+    states = cell.states._fields
+    inputs = (*cell.gates, *(f"x.{gate}" for gate in cell.gates), *states)
+    known = {*inputs, *(f"new.{state}" for state in states)}
+    for output, row in by_hand.items():
+        if strange := {output} - {*outputs_of(cell)} or set(row) - known:
+            yield f"derivative has an entry for {strange.pop()!r}, which is no gate and no state"
+            return
+        for key, value in row.items():
+            look_at(f"what derivative has for {key!r} of {_list({output})}", value, (1, BATCH, HIDDEN), torch.float64)
+    zeros = torch.zeros_like(probe.product)
+    for output in outputs_of(cell):
+        expected = _whole_row(by_autograd, output, inputs, zeros)
+        found = called("derivative", partial(_whole_row, by_hand, output, inputs, zeros))
+        if wrong := [key for key in inputs if differs(found[key], expected[key]).any()]:
+            yield f"derivative of {_list({output})} is not what autograd finds with respect to {', '.join(wrong)}"
+
+
+def _whole_row(found: Coefficients, output: str, inputs: tuple[str, ...], zeros: Tensor) -> dict[str, Tensor]:
+    """The derivative of one output by every input: nothing left out, the way through other new states included."""
+    row = found.get(output, {})
+    whole = {key: row.get(key, row.get(key.removeprefix("x."), zeros)) for key in inputs}
+    for key, slope in row.items():
+        if key.startswith("new."):
+            way = _whole_row(found, key.removeprefix("new."), inputs, zeros)
+            whole = {name: value + slope * way[name] for name, value in whole.items()}
+    return whole
