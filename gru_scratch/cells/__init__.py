@@ -8,11 +8,14 @@ from gru_scratch.cells.lstm import LSTMEquations
 from gru_scratch.cells.mgu import MGUEquations
 from gru_scratch.cells.peephole import PeepholeLSTMEquations
 from gru_scratch.cells.rnn import RNNEquations
+from gru_scratch.cells.user import CELLS, CellFile, is_path, load_cell, resolve_cell
 from gru_scratch.cells.zoneout import Zoneout
 
 __all__ = [
+    "CELLS",
     "CIFGEquations",
     "Cell",
+    "CellFile",
     "Coefficients",
     "GRUEquations",
     "Gates",
@@ -26,5 +29,8 @@ __all__ = [
     "RNNEquations",
     "State",
     "Zoneout",
+    "is_path",
+    "load_cell",
     "make_cell",
+    "resolve_cell",
 ]

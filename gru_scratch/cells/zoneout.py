@@ -82,7 +82,9 @@ class Zoneout(Cell):
         """For each state a tensor (T, B, H) of ``like``'s type: 1 where the old value is kept; in evaluation p."""
         drawn = self.cell.draw_masks(shape, training, like)
         for name, p in self._zoned.items():
-            drawn[PREFIX + name] = like.new_empty(shape).bernoulli_(p) if training else like.new_tensor(p).expand(shape)
+            drawn[PREFIX + name] = (
+                like.new_empty(shape).bernoulli_(p) if training else like.new_full((), p).expand(shape)
+            )
         return drawn
 
     def initial_state(
