@@ -391,7 +391,8 @@ def test_the_story_travels_with_the_wheel(tmp_path: Path) -> None:
     zipfile.ZipFile(wheel).extractall(target)
     assert {path.name for path in (target / "gru_scratch" / "data").iterdir()} == {"README.md", "story.txt"}
     modules = {path.relative_to(ROOT) for path in (ROOT / "gru_scratch").rglob("*.py")}
-    assert {path.relative_to(target) for path in (target / "gru_scratch").rglob("*.py")} == modules
+    packed = {path.relative_to(target) for path in (target / "gru_scratch").rglob("*.py")}
+    assert packed == modules, "a new folder of the package has to be listed under packages in pyproject.toml"
 
     find = "from gru_scratch.text import corpus; print(corpus.story_path()); print(corpus.download_folder())"
     environment = {**os.environ, "PYTHONPATH": str(target)}
