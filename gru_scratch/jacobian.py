@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -80,10 +79,8 @@ def coefficients(
     return cell.derivative(gates, old, new), vector
 
 
-def vector_of(cell: Cell, stretch: Stretch, params: Mapping[str, Tensor]) -> Tensor | None:
-    """The vector that a second product multiplied, if there is one."""
-    if cell.second_product is None:
-        return None
+def vector_of(cell: Cell, stretch: Stretch, params: Mapping[str, Tensor]) -> Tensor:
+    """The vector that a second product multiplied."""
     return whole_step(cell, stretch.masks)(stretch.buffers, stretch.before, params)[-1]
 
 
@@ -146,7 +143,7 @@ class Term:
     source: str
     first: int
     last: int
-    extra: Any = None  # the coefficients, (t, B, 1, H), where D's own place is another source's
+    extra: tuple[Tensor, ...] = ()  # (the coefficients, (t, B, 1, H)), where D's own place is another source's
 
 
 def lay_coefficients(found: Coefficients, layout: Layout, D: Tensor) -> list[Term]:
@@ -159,7 +156,7 @@ def lay_coefficients(found: Coefficients, layout: Layout, D: Tensor) -> list[Ter
             if column is None:
                 continue
             if column in owner:
-                terms.append(Term(source, column, column + 1, value.unsqueeze(2)))
+                terms.append(Term(source, column, column + 1, (value.unsqueeze(2),)))
             else:
                 D[:, :, column] = value
                 owner[column] = source

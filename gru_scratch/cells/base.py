@@ -38,6 +38,16 @@ Coefficients: TypeAlias = dict[str, dict[str, Tensor]]
 """The diagonal Jacobian of a step: see :meth:`Cell.derivative`."""
 
 
+def through_sigmoid(gradient: Tensor, y: Tensor) -> Tensor:
+    """``gradient * y * (1 - y)``: the gradient before y = sigmoid(a), in one pass."""
+    return torch.ops.aten.sigmoid_backward(gradient, y)  # type: ignore[no-any-return]
+
+
+def through_tanh(gradient: Tensor, y: Tensor) -> Tensor:
+    """``gradient * (1 - y²)``: the gradient before y = tanh(a), in one pass."""
+    return torch.ops.aten.tanh_backward(gradient, y)  # type: ignore[no-any-return]
+
+
 class Param(NamedTuple):
     """A parameter of the cell itself: its shape, with ``"H"`` for the hidden size, and its initial value."""
 

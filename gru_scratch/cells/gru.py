@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from gru_scratch.cells.base import Cell, Coefficients, Gates, PreActivations, State
+from gru_scratch.cells.base import Cell, Coefficients, Gates, PreActivations, State, through_sigmoid, through_tanh
 
 if TYPE_CHECKING:
     from gru_scratch.sequence import Sequence
@@ -60,22 +60,17 @@ class GRUEquations(Cell):
         return GRUState(h_new), {**gates, "n": n}
 
     def derivative(self, gates: Gates, state: State, new: State) -> Coefficients:
-        """With σ' = σ(1 - σ) and tanh' = 1 - tanh², by the chain rule from h' = z h + (1 - z) n:
-
-        ∂h'/∂z = h - n,  ∂h'/∂n = 1 - z;  and n's argument a_n passes r on, either as ∂a_n/∂r = hn (reset after) or,
-        through the product, as ∂(r h)/∂r = h (reset before).
+        """By the chain rule from h' = z h + (1 - z) n:  ∂h'/∂z = h - n,  ∂h'/∂n = 1 - z,  ∂h'/∂h = z,  then through the
+        sigmoid or the tanh of each. n passes r its share: through r * hn (reset after), or through the product's vector
+        r * h (reset before), of which ∂/∂r = h and ∂/∂h = r.
         """
         r, z, n = gates["r"], gates["z"], gates["n"]
-        d_n = (1 - z) * (1 - n * n)
-        d_z = (state.h - n) * (z * (1 - z))
+        d_z = through_sigmoid(state.h - n, z)
+        d_n = through_tanh(1 - z, n)
         if self.reset_after:
-            d_hn = d_n * r
-            d_r = d_hn * gates["hn"] * (1 - r)
-            return {"h": {"r": d_r, "z": d_z, "n": d_hn, "x.n": d_n, "h": z}}
-        return {
-            "h": {"z": d_z, "n": d_n, "h": z},
-            "vector": {"r": state.h * (r * (1 - r)), "h": r},
-        }
+            d_r = through_sigmoid(d_n * gates["hn"], r)
+            return {"h": {"r": d_r, "z": d_z, "n": d_n * r, "x.n": d_n, "h": z}}
+        return {"h": {"z": d_z, "n": d_n, "h": z}, "vector": {"r": through_sigmoid(state.h, r), "h": r}}
 
     @property
     def buffers(self) -> tuple[int, ...]:  # type: ignore[override]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from gru_scratch.cells.base import Cell, Coefficients, Gates, PreActivations, State
+from gru_scratch.cells.base import Cell, Coefficients, Gates, PreActivations, State, through_sigmoid, through_tanh
 
 if TYPE_CHECKING:
     from gru_scratch.sequence import Sequence
@@ -45,14 +45,14 @@ class LSTMEquations(Cell):
         return LSTMState(h_new, c_new), {"i": i, "f": f, "g": g, "o": o}
 
     def derivative(self, gates: Gates, state: State, new: State) -> Coefficients:
-        """With σ' = σ(1 - σ) and tanh' = 1 - tanh²: h' = o tanh(c') gives o its share and passes the rest on to c';
-        c' = f c + i g gives i, f, g and the old c theirs.
+        """h' = o tanh(c') gives o its share and passes the rest on to c'; c' = f c + i g gives i, f, g and the old c theirs:
+        ∂c'/∂i = g,  ∂c'/∂f = c,  ∂c'/∂g = i,  ∂c'/∂c = f,  then through the sigmoid or the tanh of each.
         """
         i, f, g, o = gates["i"], gates["f"], gates["g"], gates["o"]
         tanh_c = torch.tanh(new.c)
         return {
-            "h": {"o": tanh_c * (o * (1 - o)), "new.c": o * (1 - tanh_c * tanh_c)},
-            "c": {"i": g * (i * (1 - i)), "f": state.c * (f * (1 - f)), "g": i * (1 - g * g), "c": f},
+            "h": {"o": through_sigmoid(tanh_c, o), "new.c": through_tanh(o, tanh_c)},
+            "c": {"i": through_sigmoid(g, i), "f": through_sigmoid(state.c, f), "g": through_tanh(i, g), "c": f},
         }
 
     buffers = (4,)
