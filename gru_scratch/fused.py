@@ -6,8 +6,9 @@ the forward operator. Backward is an operator too, whose own derivative is an er
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from itertools import accumulate, pairwise
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,167 +18,185 @@ from gru_scratch import bptt, sequence, unroll
 from gru_scratch.cells.base import Cell, State, registry
 from gru_scratch.unroll import LayerWeights
 
-_WEIGHTS = "Tensor weight_ih, Tensor weight_hh, Tensor? bias_ih, Tensor? bias_hh, Tensor? weight_hr"
-_LAYER = f"str cell, Tensor inputs, Tensor[] state, {_WEIGHTS}, Tensor[] params, Tensor[] masks, Tensor? lengths"
+_LAYER = (
+    "str cell, bool keep, Tensor inputs, Tensor weight_ih, Tensor weight_hh, Tensor? bias_ih, Tensor? bias_hh,"
+    " Tensor? weight_hr, Tensor? lengths, Tensor[] state, Tensor[] params, Tensor[] masks"
+)
+_library = torch.library.Library("gru_scratch", "DEF")
+_library.define(f"forward({_LAYER}) -> Tensor[]")
+_library.define(
+    f"backward(bool inputs_need_grad, Tensor grad_outputs, Tensor[] grad_state, Tensor[] kept, {_LAYER}) -> Tensor[]"
+)
 
 
-@torch.library.custom_op("gru_scratch::forward", mutates_args=(), schema=f"({_LAYER}, bool keep) -> Tensor[]")
-def _forward(
-    cell: str,
-    inputs: Tensor,
-    state: list[Tensor],
-    weight_ih: Tensor,
-    weight_hh: Tensor,
-    bias_ih: Tensor | None,
-    bias_hh: Tensor | None,
-    weight_hr: Tensor | None,
-    params: list[Tensor],
-    masks: list[Tensor],
-    lengths: Tensor | None,
-    keep: bool,
-) -> list[Tensor]:
+class Layer(NamedTuple):
+    """What both operators take, in the order of their schema."""
+
+    cell: str
+    keep: bool
+    inputs: Tensor
+    weight_ih: Tensor
+    weight_hh: Tensor
+    bias_ih: Tensor | None
+    bias_hh: Tensor | None
+    weight_hr: Tensor | None
+    lengths: Tensor | None
+    state: list[Tensor]
+    params: list[Tensor]
+    masks: list[Tensor]
+
+    @property
+    def weights(self) -> LayerWeights:
+        """The weights under their names."""
+        return LayerWeights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh, self.weight_hr)
+
+    def named(self) -> tuple[Cell, dict[str, Tensor], dict[str, Tensor]]:
+        """The cell, its parameters and its masks."""
+        cell = registry[self.cell]
+        return cell, dict(zip(cell.params, self.params, strict=True)), dict(zip(cell.masks, self.masks, strict=True))
+
+    def flat(self) -> list[Tensor | None]:
+        """All tensors in a row: autograd's functions take no lists."""
+        return [*self[2:9], *self.state, *self.params, *self.masks]
+
+    @classmethod
+    def unflat(cls, cell: str, keep: bool, tensors: Sequence[Tensor | None]) -> Layer:
+        """The inverse of :meth:`flat`."""
+        the_cell = registry[cell]
+        ends = list(accumulate((7, len(the_cell.states._fields), len(the_cell.params), len(the_cell.masks))))
+        state, params, masks = (list(tensors[a:b]) for a, b in pairwise(ends))
+        return cls(cell, keep, *tensors[:7], state, params, masks)  # type: ignore[arg-type]
+
+
+def _forward(*args: Any) -> list[Tensor]:
     """Outputs, final states; and, to ``keep`` for backward, all states and the buffers."""
-    the_cell, weights = registry[cell], LayerWeights(weight_ih, weight_hh, bias_ih, bias_hh, weight_hr)
-    named = dict(zip(the_cell.params, params, strict=True)), dict(zip(the_cell.masks, masks, strict=True))
-    states, buffers = sequence.forward(the_cell, inputs, tuple(state), weights, *named, lengths)
-    outputs = states[0][1:].clone() if keep else states[0][1:]
+    layer = Layer(*args)
+    cell, params, masks = layer.named()
+    lengths = layer.lengths
+    states, buffers = sequence.forward(cell, layer.inputs, tuple(layer.state), layer.weights, params, masks, lengths)
+    outputs = states[0][1:].clone() if layer.keep else states[0][1:]
     if lengths is None:
         final = [s[-1].clone() for s in states]
     else:
         rows = torch.arange(len(lengths), device=lengths.device)
         final = [s[lengths, rows] for s in states]
-    return [outputs, *final, *(states if keep else ()), *(buffers if keep else ())]
+    return [outputs, *final, *(states if layer.keep else ()), *(buffers if layer.keep else ())]
 
 
-@_forward.register_fake
-def _(
-    cell: str,
-    inputs: Tensor,
-    state: list[Tensor],
-    weight_ih: Tensor,
-    weight_hh: Tensor,
-    bias_ih: Tensor | None,
-    bias_hh: Tensor | None,
-    weight_hr: Tensor | None,
-    params: list[Tensor],
-    masks: list[Tensor],
-    lengths: Tensor | None,
-    keep: bool,
-) -> list[Tensor]:
-    the_cell, weights = registry[cell], LayerWeights(weight_ih, weight_hh, bias_ih, bias_hh, weight_hr)
-    steps, batch = inputs.shape[:2]
-    new = weight_hh.new_empty
+def _forward_shapes(*args: Any) -> list[Tensor]:
+    layer = Layer(*args)
+    (steps, batch), new, state = layer.inputs.shape[:2], layer.weight_hh.new_empty, layer.state
     outputs = new(steps, batch, state[0].shape[-1])
     final = [new(s.shape) for s in state]
-    if not keep:
+    if not layer.keep:
         return [outputs, *final]
-    widths = sequence.buffer_widths(the_cell, weights)
+    H = layer.weights.hidden_size
     states = [new(steps + 1, batch, s.shape[-1]) for s in state]
-    return [outputs, *final, *states, *(new(steps, batch, w * weights.hidden_size) for w in widths)]
+    widths = sequence.buffer_widths(registry[layer.cell], layer.weights)
+    return [outputs, *final, *states, *(new(steps, batch, width * H) for width in widths)]
 
 
-@torch.library.custom_op(
-    "gru_scratch::backward",
-    mutates_args=(),
-    schema=f"(Tensor grad_outputs, Tensor[] grad_state, {_LAYER}, Tensor[] kept, bool inputs_need_grad) -> Tensor[]",
-)
 def _backward(
-    grad_outputs: Tensor,
-    grad_state: list[Tensor],
-    cell: str,
-    inputs: Tensor,
-    state: list[Tensor],
-    weight_ih: Tensor,
-    weight_hh: Tensor,
-    bias_ih: Tensor | None,
-    bias_hh: Tensor | None,
-    weight_hr: Tensor | None,
-    params: list[Tensor],
-    masks: list[Tensor],
-    lengths: Tensor | None,
-    kept: list[Tensor],
-    inputs_need_grad: bool,
+    inputs_need_grad: bool, grad_outputs: Tensor, grad_state: list[Tensor], kept: list[Tensor], *args: Any
 ) -> list[Tensor]:
-    """Gradients of the inputs (empty where not asked for), the state, the five weights (empty where absent), the parameters."""
-    the_cell, weights = registry[cell], LayerWeights(weight_ih, weight_hh, bias_ih, bias_hh, weight_hr)
-    named = dict(zip(the_cell.params, params, strict=True)), dict(zip(the_cell.masks, masks, strict=True))
-    states, buffers = kept[: len(state)], kept[len(state) :]
+    """The gradients in the order of :meth:`Layer.flat`, without lengths and masks; empty where there is nothing."""
+    layer = Layer(*args)
+    cell, params, masks = layer.named()
+    states, buffers = kept[: len(layer.state)], kept[len(layer.state) :]
     found = bptt.backward(
-        the_cell, inputs, weights, *named, lengths, states, buffers, grad_outputs, grad_state, inputs_need_grad
+        cell,
+        layer.inputs,
+        layer.weights,
+        params,
+        masks,
+        layer.lengths,
+        states,
+        buffers,
+        grad_outputs,
+        grad_state,
+        inputs_need_grad,
     )
-    nothing = weight_hh.new_empty(0)
-    wanted = [nothing if weight is None else grad for weight, grad in zip(weights, found.weights, strict=True)]
-    return [
-        nothing.clone() if x is nothing or x is None else x
-        for x in (found.inputs, *found.state, *wanted, *(found.params[name] for name in the_cell.params))
-    ]
+    weights = [d if w is not None else None for w, d in zip(layer.weights, found.weights, strict=True)]
+    gradients = (found.inputs, *weights, *found.state, *(found.params[name] for name in cell.params))
+    return [grad_outputs.new_empty(0) if d is None else d for d in gradients]
 
 
-@_backward.register_fake
-def _(
-    grad_outputs: Tensor,
-    grad_state: list[Tensor],
-    cell: str,
-    inputs: Tensor,
-    state: list[Tensor],
-    weight_ih: Tensor,
-    weight_hh: Tensor,
-    bias_ih: Tensor | None,
-    bias_hh: Tensor | None,
-    weight_hr: Tensor | None,
-    params: list[Tensor],
-    masks: list[Tensor],
-    lengths: Tensor | None,
-    kept: list[Tensor],
-    inputs_need_grad: bool,
+def _backward_shapes(
+    inputs_need_grad: bool, grad_outputs: Tensor, grad_state: list[Tensor], kept: list[Tensor], *args: Any
 ) -> list[Tensor]:
-    wanted = (inputs if inputs_need_grad else None, *state, weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, *params)
-    new = weight_hh.new_empty
-    return [new(0) if x is None else new(x.shape) for x in wanted]
+    layer = Layer(*args)
+    wanted = (layer.inputs if inputs_need_grad else None, *layer.weights, *layer.state, *layer.params)
+    return [grad_outputs.new_empty(0 if x is None else x.shape) for x in wanted]
 
 
-def _keep(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
-    """Through ``save_for_backward``, so that a weight changed in place before backward is noticed."""
-    cell, x, state, *weights, params, masks, lengths, keep = inputs
-    ctx.cell = cell
-    ctx.sizes = (len(state), len(params), len(masks), len(output) - 1 - len(state))
-    ctx.set_materialize_grads(False)
-    ctx.save_for_backward(x, *state, *weights, *params, *masks, lengths, *output[1 + len(state) :])
-    ctx.output_shape = output[0].shape
+class _Differentiable(torch.autograd.Function):
+    """The forward operator, whose derivative is the backward operator."""
+
+    @staticmethod
+    def forward(ctx: Any, cell: str, keep: bool, *tensors: Tensor | None) -> tuple[Tensor, ...]:
+        layer = Layer.unflat(cell, keep, tensors)
+        with torch._C._AutoDispatchBelowAutograd():
+            outputs = torch.ops.gru_scratch.forward(*layer)
+        visible = 1 + len(layer.state)
+        ctx.cell, ctx.count, ctx.output_shape = cell, len(tensors), outputs[0].shape
+        ctx.set_materialize_grads(False)
+        ctx.mark_non_differentiable(*outputs[visible:])
+        ctx.save_for_backward(*tensors, *outputs[visible:])  # so that a weight changed in place is noticed
+        return tuple(outputs)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        saved = ctx.saved_tensors
+        layer = Layer.unflat(ctx.cell, True, saved[: ctx.count])
+        grad_outputs = layer.weight_hh.new_zeros(ctx.output_shape) if grads[0] is None else grads[0]
+        grad_state = [s.new_zeros(s.shape) if g is None else g for s, g in zip(layer.state, grads[1:], strict=False)]
+        inputs_need_grad = ctx.needs_input_grad[2]
+        kept = list(saved[ctx.count :])
+        found = torch.ops.gru_scratch.backward(inputs_need_grad, grad_outputs, grad_state, kept, *layer)
+        d_weights = [d if w is not None else None for w, d in zip(layer.weights, found[1:6], strict=True)]
+        d_inputs = found[0] if inputs_need_grad else None
+        return None, None, d_inputs, *d_weights, None, *found[6:], *(None for _ in layer.masks)
 
 
-def _differentiate(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, ...]:
-    states, n_params, n_masks, _ = ctx.sizes
-    saved = list(ctx.saved_tensors)
+class _NoSecondDerivative(torch.autograd.Function):
+    """The backward operator, whose derivative is an error."""
 
-    def take(count: int) -> list[Any]:
-        taken = saved[:count]
-        del saved[:count]
-        return taken
+    @staticmethod
+    def forward(ctx: Any, inputs_need_grad: bool, keep: bool, cell: str, sizes: tuple[int, int], *tensors: Any) -> Any:
+        states, kept = sizes
+        grad_outputs, grad_state = tensors[0], list(tensors[1 : 1 + states])
+        layer = Layer.unflat(cell, keep, tensors[1 + states + kept :])
+        with torch._C._AutoDispatchBelowAutograd():
+            kept_tensors = list(tensors[1 + states : 1 + states + kept])
+            return tuple(
+                torch.ops.gru_scratch.backward(inputs_need_grad, grad_outputs, grad_state, kept_tensors, *layer)
+            )
 
-    (x,), state, weights, params, masks, (lengths,) = (take(n) for n in (1, states, 5, n_params, n_masks, 1))
-    grad_outputs = weights[1].new_zeros(ctx.output_shape) if grads[0] is None else grads[0]
-    grad_state = [torch.zeros_like(s) if g is None else g for s, g in zip(state, grads[1 : 1 + states], strict=True)]
-    x_needs_grad = ctx.needs_input_grad[1] and x.is_floating_point()
-    found = _backward(
-        grad_outputs, grad_state, ctx.cell, x, state, *weights, params, masks, lengths, saved, x_needs_grad
-    )
-    d_x, d_state, d_weights, d_params = (
-        found[0],
-        found[1 : 1 + states],
-        found[1 + states : 6 + states],
-        found[6 + states :],
-    )
-    d_weights = [None if w is None else d for w, d in zip(weights, d_weights, strict=True)]
-    return None, d_x if x_needs_grad else None, d_state, *d_weights, d_params, [None] * n_masks, None, None
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        raise RuntimeError('the fused engine has no second derivative: make the layer with engine="textbook"')
 
 
-def _refuse(ctx: Any, *grads: Any) -> None:
-    raise RuntimeError('the fused engine has no second derivative: make the layer with engine="textbook"')
+def _differentiable_forward(*args: Any) -> list[Tensor]:
+    layer = Layer(*args)
+    return list(_Differentiable.apply(layer.cell, layer.keep, *layer.flat()))  # type: ignore[no-untyped-call]
 
 
-_forward.register_autograd(_differentiate, setup_context=_keep)
-_backward.register_autograd(_refuse)
+def _once_differentiable_backward(
+    inputs_need_grad: bool, grad_outputs: Tensor, grad_state: list[Tensor], kept: list[Tensor], *args: Any
+) -> list[Tensor]:
+    layer = Layer(*args)
+    tensors = (grad_outputs, *grad_state, *kept, *layer.flat())
+    sizes = len(grad_state), len(kept)
+    return list(_NoSecondDerivative.apply(inputs_need_grad, layer.keep, layer.cell, sizes, *tensors))  # type: ignore[no-untyped-call]
+
+
+_library.impl("forward", _forward, "CompositeExplicitAutograd")
+_library.impl("backward", _backward, "CompositeExplicitAutograd")
+_library.impl("forward", _differentiable_forward, "Autograd")
+_library.impl("backward", _once_differentiable_backward, "Autograd")
+torch.library.register_fake("gru_scratch::forward", _forward_shapes, lib=_library)
+torch.library.register_fake("gru_scratch::backward", _backward_shapes, lib=_library)
 
 
 def run(
@@ -203,7 +222,7 @@ def run(
         return unroll.run(cell, inputs, state, weights, params, masks, lengths)
     keep = torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
     named = [params[name] for name in cell.params], [masks[name] for name in cell.masks]
-    found = _forward(registry.key(cell), inputs, list(state), *weights, *named, lengths, keep)
+    found = torch.ops.gru_scratch.forward(registry.key(cell), keep, inputs, *weights, lengths, list(state), *named)
     return found[0], cell.states(*found[1 : 1 + len(state)])
 
 
