@@ -33,7 +33,7 @@ from gru_scratch.jacobian import (
 )
 from gru_scratch.sequence import live_rows, rows_alive, runs_in_place
 from gru_scratch.unroll import LayerWeights
-from gru_scratch.weight_gradients import PROJECTED, WeightGradients, pick_gates
+from gru_scratch.weight_gradients import PROJECTED, WeightGradients
 
 STRETCH = 2**16
 """Elements of one gate in a stretch of time: so few that all coefficients stay in a core's cache,"""
@@ -75,8 +75,9 @@ def backward(
     steps, batch = inputs.shape[:2]
     rows = rows_alive(lengths, steps)
     loop = _ReverseLoop(cell, weights, params, rows, grad_outputs, grad_state)
-    found_weights: WeightGradients | None = None
+    found_weights = WeightGradients(cell, inputs, weights, params, loop.layout, inputs_need_grad)
     length = stretch_length(steps, batch, weights)
+    loop.make_room(length)
     for stop in range(steps, 0, -length):
         part = slice(max(0, stop - length), stop)
         stretch = Stretch(
@@ -85,18 +86,7 @@ def backward(
             buffers=tuple(b[part] for b in buffers),
             masks={name: mask[part] for name, mask in masks.items()},
         )
-        found, vector = None, None
-        if cell.elementwise:
-            found, vector = coefficients(cell, stretch, params, runs_in_place(cell, weights))
-        elif cell.second_product:
-            vector = vector_of(cell, stretch, params)
-        if found_weights is None:
-            layout = Layout.of(cell, found)
-            loop.make_room(layout, length)
-            found_weights = WeightGradients(cell, inputs, weights, params, layout, inputs_need_grad)
-        D, kept = loop.walk(part, stretch, found, found_weights.d_params)
-        found_weights.add(part, stretch, D, kept, vector)
-    assert found_weights is not None
+        found_weights.add(part, stretch, *loop.walk(part, stretch, found_weights.d_params))
     return Gradients(found_weights.d_inputs, loop.initial(), found_weights.result(), found_weights.d_params)
 
 
@@ -121,6 +111,7 @@ class _ReverseLoop:
         grad_state: Sequence[Tensor],
     ) -> None:
         self.cell, self.weights, self.params, self.rows = cell, weights, params, rows
+        self.layout = Layout(cell)
         self.grad_outputs, self.grad_state = grad_outputs, grad_state
         self.batch = grad_outputs.shape[1]
         self.d = [torch.empty_like(g, memory_format=torch.contiguous_format) for g in grad_state]
@@ -129,13 +120,12 @@ class _ReverseLoop:
         # What the outputs add to the gradient of the state before each step, in the rows that go on.
         self.arriving = [None, *live_rows(grad_outputs[:-1], None if rows is None else rows[1:])]
 
-    def make_room(self, layout: Layout, steps: int) -> None:
+    def make_room(self, steps: int) -> None:
         """Buffers for a stretch of so many steps."""
         weights, H = self.weights, self.weights.hidden_size
         new = weights.weight_hh.new_empty
-        self.layout = layout
-        self.D = new(steps, self.batch, layout.width, H)
-        self.W_h = pick_gates(weights.weight_hh, layout.first_gates, H)
+        self.D = new(steps, self.batch, self.layout.width, H)
+        self.W_h = weights.weight_hh[: self.layout.first * H]
         self.W_v = weights.weight_hh[-H:] if self.cell.second_product else None
         self.kept: dict[str, Tensor] = {}
         if weights.weight_hr is not None:
@@ -144,23 +134,30 @@ class _ReverseLoop:
             self.kept.update({name: new(steps, self.batch, H) for name in outputs_of(self.cell)})
 
     def walk(
-        self, part: slice, stretch: Stretch, found: Coefficients | None, d_params: dict[str, Tensor]
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Walk the steps ``part`` back; returns the gradients of their pre-activations, (t, B, columns, H), and what is kept.
+        self, part: slice, stretch: Stretch, d_params: dict[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor], Tensor | None]:
+        """Walk the steps ``part`` back.
 
-        A cell that is not elementwise has no coefficients: it adds to ``d_params`` on the way.
+        Returns:
+            The gradients of their pre-activations, (t, B, columns, H); what is kept; what the second product multiplied.
+            A cell that is not elementwise adds to ``d_params`` on the way.
         """
+        cell, vector = self.cell, None
         D = self.D[: part.stop - part.start]
         kept = {name: buffer[: len(D)] for name, buffer in self.kept.items()}
         rows = None if self.rows is None else self.rows[part]
-        if found is None:
-            self._walk_by_step(part.start, stretch, D, d_params)
-        else:
+        if cell.elementwise:
+            in_place, places = runs_in_place(cell, self.weights), self.layout.places(D)
+            found, vector = coefficients(cell, stretch, self.params, in_place, places)
             self._walk_diagonal(part.start, found, D, rows)
+        else:
+            self._walk_by_step(part.start, stretch, D, d_params)
+            if cell.second_product:
+                vector = vector_of(cell, stretch, self.params)
         for t, n in enumerate(rows or ()):
             for buffer in (D, *kept.values()):
                 buffer[t, n:] = 0
-        return D, kept
+        return D, kept, vector
 
     def initial(self) -> tuple[Tensor, ...]:
         """The gradient of the initial states, once all steps are walked."""

@@ -7,6 +7,7 @@ the forward operator. Backward is an operator too, whose own derivative is an er
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
@@ -152,7 +153,9 @@ class _Differentiable(torch.autograd.Function):
         grad_state = [s.new_zeros(s.shape) if g is None else g for s, g in zip(layer.state, grads[1:], strict=False)]
         inputs_need_grad = ctx.needs_input_grad[2]
         kept = list(saved[ctx.count :])
-        found = torch.ops.gru_scratch.backward(inputs_need_grad, grad_outputs, grad_state, kept, *layer)
+        guard = nullcontext() if torch.is_grad_enabled() else torch._C._AutoDispatchBelowAutograd()
+        with guard:  # with create_graph the operator's own derivative is wanted: it refuses
+            found = torch.ops.gru_scratch.backward(inputs_need_grad, grad_outputs, grad_state, kept, *layer)
         d_weights = [d if w is not None else None for w, d in zip(layer.weights, found[1:6], strict=True)]
         d_inputs = found[0] if inputs_need_grad else None
         return None, None, d_inputs, *d_weights, None, *found[6:], *(None for _ in layer.masks)

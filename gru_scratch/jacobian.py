@@ -59,24 +59,24 @@ def outputs_of(cell: Cell) -> tuple[str, ...]:
 
 
 def coefficients(
-    cell: Cell, stretch: Stretch, params: Mapping[str, Tensor], in_place: bool
+    cell: Cell, stretch: Stretch, params: Mapping[str, Tensor], in_place: bool, out: Mapping[str, Tensor]
 ) -> tuple[Coefficients, Tensor | None]:
-    """The diagonal Jacobian of every step of the stretch (see :meth:`gru_scratch.cells.base.Cell.derivative`), and the
+    """The diagonal Jacobian of every step of the stretch (see :attr:`gru_scratch.cells.base.Cell.derivative`), and the
     vector that a second product multiplied."""
     old, new = cell.states(*stretch.before), cell.states(*stretch.after)
     if in_place:
         gates = cell.kept_gates(old, *stretch.buffers)
-        return cell.derivative(gates, old, new), gates.get(VECTOR)
+        return cell.derivative(gates, old, new, out), gates.get(VECTOR)
     if cell.derivative is None:
         return _by_autograd(cell, stretch, params)
     x, h = cell.name_x(stretch.buffers[0]), cell.name_h(stretch.buffers[1])
     extras = {**params, **stretch.masks}
     if cell.second_product is None:
         new, gates = cell.step(x, h, old, **extras)  # once more: h may have been projected since
-        return cell.derivative(gates, old, new), None
+        return cell.derivative(gates, old, new, out), None
     vector, gates = cell.before(x, h, old, **extras)
     _, gates = cell.after(x, h, old, gates, stretch.buffers[2], **extras)
-    return cell.derivative(gates, old, new), vector
+    return cell.derivative(gates, old, new, out), vector
 
 
 def vector_of(cell: Cell, stretch: Stretch, params: Mapping[str, Tensor]) -> Tensor:
@@ -111,29 +111,30 @@ def by_name(cell: Cell, buffers: tuple[Tensor, ...]) -> dict[str, Tensor]:
 class Layout:
     """Which column (of H numbers) of the pre-activations' gradient D belongs to which gate.
 
-    The columns of the first recurrent product come first, then the second product's, then those that only the input's
-    product has; gates whose input and recurrent gradients are equal share a column. So both products read one block.
+    First the gates of the first recurrent product, then the second product's, then those whose input gradient is apart.
     """
 
-    def __init__(self, cell: Cell, apart: set[str]) -> None:
-        gates = list(cell.gates)
-        first = [g for g in cell.first_product if g in apart] + [g for g in cell.first_product if g not in apart]
-        columns = [*first, *([gates[-1]] if cell.second_product else [])]
-        shared = [g for g in columns if g not in apart]
-        x_only = [g for g in gates if g in apart]
-        self.columns = {name: k for k, name in enumerate([*columns, *(f"x.{g}" for g in x_only)])}
+    def __init__(self, cell: Cell) -> None:
+        by_hand = cell.elementwise and cell.derivative is not None
+        apart = [g for g in cell.gates if g in cell.x_apart or not by_hand]
+        self.columns = {name: k for k, name in enumerate([*cell.gates, *(f"x.{g}" for g in apart)])}
         self.width = len(self.columns)
-        self.first = len(first)
-        self.first_gates = [gates.index(g) for g in first]
-        self.x_start = len(columns) - len(shared)
-        self.x_gates = [gates.index(g) for g in [*shared, *x_only]]
+        self.first = len(cell.first_product)
+        self.gates = len(cell.gates)
+        of_x = [self.columns[f"x.{g}" if g in apart else g] for g in cell.gates]
+        starts = [k for k in range(self.gates) if k == 0 or of_x[k] != of_x[k - 1] + 1]
+        ends = [*starts[1:], self.gates]
+        self.x_blocks = [(slice(a, b), slice(of_x[a], of_x[a] + b - a)) for a, b in zip(starts, ends, strict=True)]
+        """The input's gates, in runs whose columns adjoin: (gates, columns)."""
 
-    @classmethod
-    def of(cls, cell: Cell, found: Coefficients | None) -> Layout:
-        """The layout for the coefficients found; without any, every gate's input gradient is apart."""
-        if found is None:
-            return cls(cell, set(cell.gates))
-        return cls(cell, {key[2:] for row in found.values() for key in row if key.startswith("x.")})
+    def places(self, D: Tensor) -> dict[str, Tensor]:
+        """The columns of D, (t, B, width, H), by name."""
+        return dict(zip(self.columns, D.unbind(2), strict=True))
+
+
+def in_numbers(block: slice, hidden_size: int) -> slice:
+    """Gates or columns → their numbers."""
+    return slice(block.start * hidden_size, block.stop * hidden_size)
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,8 @@ def lay_coefficients(found: Coefficients, layout: Layout, D: Tensor) -> list[Ter
             if column in owner:
                 terms.append(Term(source, column, column + 1, (value.unsqueeze(2),)))
             else:
-                D[:, :, column] = value
+                if value.data_ptr() != D[:, :, column].data_ptr():
+                    D[:, :, column] = value
                 owner[column] = source
     runs: list[Term] = []
     for column in range(layout.width):

@@ -38,14 +38,18 @@ Coefficients: TypeAlias = dict[str, dict[str, Tensor]]
 """The diagonal Jacobian of a step: see :meth:`Cell.derivative`."""
 
 
-def through_sigmoid(gradient: Tensor, y: Tensor) -> Tensor:
+def through_sigmoid(gradient: Tensor, y: Tensor, out: Tensor | None = None) -> Tensor:
     """``gradient * y * (1 - y)``: the gradient before y = sigmoid(a), in one pass."""
-    return torch.ops.aten.sigmoid_backward(gradient, y)  # type: ignore[no-any-return]
+    if out is None:
+        return torch.ops.aten.sigmoid_backward(gradient, y)  # type: ignore[no-any-return]
+    return torch.ops.aten.sigmoid_backward.grad_input(gradient, y, grad_input=out)  # type: ignore[no-any-return]
 
 
-def through_tanh(gradient: Tensor, y: Tensor) -> Tensor:
+def through_tanh(gradient: Tensor, y: Tensor, out: Tensor | None = None) -> Tensor:
     """``gradient * (1 - y²)``: the gradient before y = tanh(a), in one pass."""
-    return torch.ops.aten.tanh_backward(gradient, y)  # type: ignore[no-any-return]
+    if out is None:
+        return torch.ops.aten.tanh_backward(gradient, y)  # type: ignore[no-any-return]
+    return torch.ops.aten.tanh_backward.grad_input(gradient, y, grad_input=out)  # type: ignore[no-any-return]
 
 
 class Param(NamedTuple):
@@ -162,19 +166,25 @@ class Cell:
         return {}
 
     derivative: Any = None
-    """Optional ``derivative(gates, state, new) -> Coefficients``, elementwise, for many steps at once.
+    """Optional ``derivative(gates, state, new, out) -> Coefficients``, elementwise, for many steps at once.
 
     ``gates`` are those that the step returned, ``state`` and ``new`` the states before and after it. The result maps
     each new state's name to its derivative with respect to
 
     - a gate's name: that gate's recurrent pre-activation (and the input's, where no other is given),
-    - ``"x."`` and the gate's name: the input's pre-activation, where it differs,
+    - ``"x."`` and the gate's name: the input's pre-activation, where it differs: for the gates in ``x_apart``,
     - a state's name: the state before,
     - ``"new."`` and a state's name: another new state that this one is computed from (the LSTM's h from its c);
 
     with ``second_product``, ``"vector"`` maps likewise the derivative of the vector that is multiplied. What is missing
     is 0.
+
+    ``out`` maps the names of pre-activations to where the engine wants their coefficients: to write there, as
+    ``through_sigmoid(..., out["z"])`` does, saves a copy.
     """
+
+    x_apart: tuple[str, ...] = ()
+    """With ``derivative``: the gates whose derivative differs between the input's and the recurrent pre-activation."""
 
     in_place: Any = None
     """Optional ``in_place(sequence)``: the forward loop, with the equations done in place in ``sequence.buffers``

@@ -59,18 +59,23 @@ class GRUEquations(Cell):
         h_new = z * state.h + (1 - z) * n
         return GRUState(h_new), {**gates, "n": n}
 
-    def derivative(self, gates: Gates, state: State, new: State) -> Coefficients:
+    @property
+    def x_apart(self) -> tuple[str, ...]:  # type: ignore[override]
+        return ("n",) if self.reset_after else ()
+
+    def derivative(self, gates: Gates, state: State, new: State, out: Gates) -> Coefficients:
         """By the chain rule from h' = z h + (1 - z) n:  ∂h'/∂z = h - n,  ∂h'/∂n = 1 - z,  ∂h'/∂h = z,  then through the
         sigmoid or the tanh of each. n passes r its share: through r * hn (reset after), or through the product's vector
         r * h (reset before), of which ∂/∂r = h and ∂/∂h = r.
         """
         r, z, n = gates["r"], gates["z"], gates["n"]
-        d_z = through_sigmoid(state.h - n, z)
-        d_n = through_tanh(1 - z, n)
+        d_z = through_sigmoid(state.h - n, z, out["z"])
         if self.reset_after:
-            d_r = through_sigmoid(d_n * gates["hn"], r)
-            return {"h": {"r": d_r, "z": d_z, "n": d_n * r, "x.n": d_n, "h": z}}
-        return {"h": {"z": d_z, "n": d_n, "h": z}, "vector": {"r": through_sigmoid(state.h, r), "h": r}}
+            d_n = through_tanh(1 - z, n, out["x.n"])
+            d_r = through_sigmoid(d_n * gates["hn"], r, out["r"])
+            return {"h": {"r": d_r, "z": d_z, "n": torch.mul(d_n, r, out=out["n"]), "x.n": d_n, "h": z}}
+        d_n = through_tanh(1 - z, n, out["n"])
+        return {"h": {"z": d_z, "n": d_n, "h": z}, "vector": {"r": through_sigmoid(state.h, r, out["r"]), "h": r}}
 
     @property
     def buffers(self) -> tuple[int, ...]:  # type: ignore[override]

@@ -44,15 +44,20 @@ class LSTMEquations(Cell):
         h_new = o * torch.tanh(c_new)
         return LSTMState(h_new, c_new), {"i": i, "f": f, "g": g, "o": o}
 
-    def derivative(self, gates: Gates, state: State, new: State) -> Coefficients:
+    def derivative(self, gates: Gates, state: State, new: State, out: Gates) -> Coefficients:
         """h' = o tanh(c') gives o its share and passes the rest on to c'; c' = f c + i g gives i, f, g and the old c theirs:
         ∂c'/∂i = g,  ∂c'/∂f = c,  ∂c'/∂g = i,  ∂c'/∂c = f,  then through the sigmoid or the tanh of each.
         """
         i, f, g, o = gates["i"], gates["f"], gates["g"], gates["o"]
         tanh_c = torch.tanh(new.c)
         return {
-            "h": {"o": through_sigmoid(tanh_c, o), "new.c": through_tanh(o, tanh_c)},
-            "c": {"i": through_sigmoid(g, i), "f": through_sigmoid(state.c, f), "g": through_tanh(i, g), "c": f},
+            "h": {"o": through_sigmoid(tanh_c, o, out["o"]), "new.c": through_tanh(o, tanh_c)},
+            "c": {
+                "i": through_sigmoid(g, i, out["i"]),
+                "f": through_sigmoid(state.c, f, out["f"]),
+                "g": through_tanh(i, g, out["g"]),
+                "c": f,
+            },
         }
 
     buffers = (4,)

@@ -42,7 +42,7 @@ class RNNEquations(Cell):
         h_new = torch.tanh(a) if self.nonlinearity == "tanh" else torch.relu(a)
         return RNNState(h_new), {}
 
-    def derivative(self, gates: Gates, state: State, new: State) -> Coefficients:
+    def derivative(self, gates: Gates, state: State, new: State, out: Gates) -> Coefficients:
         """tanh' = 1 - tanh²; the slope of relu is 1 where its result is positive, else 0."""
         return {"h": {"a": 1 - new.h * new.h if self.nonlinearity == "tanh" else (new.h > 0).to(new.h)}}
 
