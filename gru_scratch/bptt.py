@@ -4,7 +4,7 @@ A cell is elementwise once its products are done, so its Jacobian is diagonal an
 many steps at once. The reverse loop keeps a multiplication and a product a step::
 
     D_t   = C_t * d_t                              gradient of the pre-activations; C_t: the coefficients
-    d_t-1 = dL/dy_t-1 + K_t * d_t + D_t W_hh       gradient of the state before: from its output, directly, by the product
+    d_t-1 = dL/dy_t-1 + K_t * d_t + D_t W_hh       gradient of the state before: by its output, directly, by the product
 
 Time is walked in stretches whose coefficients stay in cache; a stretch's share of the weights' gradient is one product.
 
@@ -14,7 +14,7 @@ Legend: ``T`` steps, ``B`` batch, ``D`` input size, ``H`` hidden size, ``P`` siz
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -139,7 +139,7 @@ class _ReverseLoop:
         """Walk the steps ``part`` back.
 
         Returns:
-            The gradients of their pre-activations, (t, B, columns, H); what is kept; what the second product multiplied.
+            The gradients of their pre-activations, (t, B, columns, H); what is kept; the second product's vector.
             A cell that is not elementwise adds to ``d_params`` on the way.
         """
         cell, vector = self.cell, None
@@ -253,7 +253,8 @@ class _ReverseLoop:
             d = self._unproject(t, self._arrive(start + t))
             n = self.alive
             here = stretch.at(t, n)
-            outputs, pull = torch.func.vjp(whole_step(cell, here.masks), here.buffers, here.before, params)
+            pulled: Any = torch.func.vjp(whole_step(cell, here.masks), here.buffers, here.before, params)
+            outputs, pull = pulled
             if self.W_v is not None:
                 nothing = torch.zeros_like(outputs[-1])
                 d = [*d, pull((*d, nothing))[0][2] @ self.W_v]

@@ -1,7 +1,8 @@
-"""Engine "fused", the operators: forward and backward registered with ``torch.library``, so that a model compiles as one graph.
+"""Engine "fused", the operators: registered with ``torch.library``, so that a model with a layer compiles as one graph.
 
-An operator takes no Python object, so a cell reaches it as a string, through the registry. What backward needs is an output of
-the forward operator. Backward is an operator too, whose own derivative is an error: a second derivative is never silently 0.
+An operator takes no Python object, so a cell reaches it as a string, through the registry. What backward needs is an
+output of the forward operator. Backward is an operator too, whose own derivative is an error: a second derivative is
+never silently 0.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _LAYER = (
     "str cell, bool keep, Tensor inputs, Tensor weight_ih, Tensor weight_hh, Tensor? bias_ih, Tensor? bias_hh,"
     " Tensor? weight_hr, Tensor? lengths, Tensor[] state, Tensor[] params, Tensor[] masks"
 )
-_library = torch.library.Library("gru_scratch", "DEF")
+_library: Any = torch.library.Library("gru_scratch", "DEF")  # type: ignore[no-untyped-call]
 _library.define(f"forward({_LAYER}) -> Tensor[]")
 _library.define(
     f"backward(bool inputs_need_grad, Tensor grad_outputs, Tensor[] grad_state, Tensor[] kept, {_LAYER}) -> Tensor[]"
@@ -65,8 +66,9 @@ class Layer(NamedTuple):
         """The inverse of :meth:`flat`."""
         the_cell = registry[cell]
         ends = list(accumulate((7, len(the_cell.states._fields), len(the_cell.params), len(the_cell.masks))))
-        state, params, masks = (list(tensors[a:b]) for a, b in pairwise(ends))
-        return cls(cell, keep, *tensors[:7], state, params, masks)  # type: ignore[arg-type]
+        single: list[Any] = list(tensors[:7])
+        state, params, masks = (list[Any](tensors[a:b]) for a, b in pairwise(ends))
+        return cls(cell, keep, *single, state, params, masks)
 
 
 def _forward(*args: Any) -> list[Tensor]:
@@ -233,4 +235,8 @@ def _transformed(tensors: list[Tensor]) -> bool:
     """Whether a ``torch.func`` transform or forward-mode differentiation is at work on any of the tensors."""
     if torch._C._functorch.maybe_current_level() is not None:
         return True
-    return forward_ad._current_level >= 0 and any(forward_ad.unpack_dual(x).tangent is not None for x in tensors)
+    return forward_ad._current_level >= 0 and any(_has_tangent(x) for x in tensors)
+
+
+def _has_tangent(x: Tensor) -> bool:
+    return forward_ad.unpack_dual(x).tangent is not None  # type: ignore[no-untyped-call]

@@ -1,12 +1,14 @@
 """The derivative of a cell's step, for a stretch of time at once: by the cell's own formula, or by autograd.
 
-A step that is elementwise has a diagonal Jacobian, and a vector-Jacobian product with ones reads that diagonal off exactly.
+A step that is elementwise has a diagonal Jacobian, and a vector-Jacobian product with ones reads that diagonal off
+exactly.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -37,9 +39,9 @@ class Stretch:
 
 
 def whole_step(cell: Cell, masks: Mapping[str, Tensor]) -> Callable[..., tuple[Tensor, ...]]:
-    """The step as one function of its pre-activations, kept in forward's buffers: new states, and the second product's vector.
+    """The step as one function of its pre-activations, kept in forward's buffers.
 
-    It is called as ``f(buffers, state, params)``.
+    It is called as ``f(buffers, state, params)`` and returns the new states, and the second product's vector.
     """
 
     def f(buffers: tuple[Tensor, ...], state: tuple[Tensor, ...], params: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
@@ -87,7 +89,8 @@ def vector_of(cell: Cell, stretch: Stretch, params: Mapping[str, Tensor]) -> Ten
 def _by_autograd(cell: Cell, stretch: Stretch, params: Mapping[str, Tensor]) -> tuple[Coefficients, Tensor | None]:
     """One vector-Jacobian product with ones for each output of the step."""
     f = whole_step(cell, stretch.masks)
-    outputs, pull = torch.func.vjp(lambda buffers, state: f(buffers, state, params), stretch.buffers, stretch.before)
+    pulled: Any = torch.func.vjp(lambda buffers, state: f(buffers, state, params), stretch.buffers, stretch.before)
+    outputs, pull = pulled
     found: Coefficients = {}
     for chosen, name in enumerate(outputs_of(cell)):
         ones = tuple(torch.ones_like(y) if k == chosen else torch.zeros_like(y) for k, y in enumerate(outputs))
@@ -148,14 +151,15 @@ class Term:
 
 
 def lay_coefficients(found: Coefficients, layout: Layout, D: Tensor) -> list[Term]:
-    """Write the coefficients into ``D``, (t, B, width, H), in whose place they become gradients, and list what to multiply."""
+    """Write the coefficients into ``D``, (t, B, width, H), where they become gradients, and list what to multiply."""
     owner: dict[int, str] = {}
     terms: list[Term] = []
     for source, row in found.items():
         for key, value in row.items():
-            column = layout.columns.get(key)
-            if column is None:
+            if key not in layout.columns:  # a state, or a new state: not a pre-activation
+                assert not key.startswith("x."), f"{key!r} needs its gate in the cell's x_apart"
                 continue
+            column = layout.columns[key]
             if column in owner:
                 terms.append(Term(source, column, column + 1, (value.unsqueeze(2),)))
             else:

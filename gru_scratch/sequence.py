@@ -1,4 +1,4 @@
-"""Engine "fused", forward: one product projects all inputs; a step then takes the state's product and the cell's equations.
+"""Engine "fused", forward: one product projects all inputs; a step then takes the state's product and the equations.
 
 Legend: ``T`` steps, ``B`` batch, ``D`` input size, ``H`` hidden size, ``P`` size of the projected state, ``G`` gates.
 """
@@ -76,7 +76,7 @@ def rows_alive(lengths: Tensor | None, steps: int) -> list[int] | None:
     """How many sequences go on at each step, from their lengths, sorted falling."""
     if lengths is None:
         return None
-    return (lengths.unsqueeze(0) > torch.arange(steps, device=lengths.device).unsqueeze(1)).sum(1).tolist()  # type: ignore[no-any-return]
+    return (lengths.unsqueeze(0) > torch.arange(steps, device=lengths.device).unsqueeze(1)).sum(1).tolist()
 
 
 def buffer_widths(cell: Cell, weights: LayerWeights) -> tuple[int, ...]:
@@ -136,7 +136,7 @@ def _forward_by_step(cell: Cell, sequence: Sequence, params: Mapping[str, Tensor
         W_v = sequence.recurrent(first, first + 1)
         sequence.lay_out(rest[0], project=slice(first, first), hidden_bias=slice(first, first + 1))
     x_t, h_t = sequence.steps(X), sequence.steps(HX)
-    product_t = sequence.steps(rest[0]) if rest else [None] * len(x_t)
+    product_t = sequence.steps(rest[0]) if rest else ()
     before, after = [zip(*map(sequence.steps, s), strict=True) for s in (sequence.before, sequence.after)]
     masks_t = {name: sequence.steps(mask) for name, mask in masks.items()}
     for t, (old, new) in enumerate(zip(before, after, strict=True)):

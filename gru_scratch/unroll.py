@@ -1,6 +1,6 @@
 """Engine "textbook": a cell over time, forward, as the book's loop; autograd differentiates.
 
-Slow and open: every operation is PyTorch's own, so double backward, ``torch.func`` and forward-mode differentiation work.
+Slow and open: every operation is PyTorch's own, so double backward, ``torch.func`` and forward mode work.
 
 Legend: ``T`` steps, ``B`` batch, ``D`` input size, ``H`` hidden size, ``P`` size of the projected state, ``G`` gates.
 """

@@ -1,12 +1,13 @@
 """Engine "fused": the gradients of a layer's weights, a product a stretch of time.
 
-Once the reverse loop has the gradient D of the pre-activations for many steps, each weight's share is one product over all
-of them: ``dW_hh += Dᵀ H``, ``dW_ih += Dᵀ X``; for tokens, whose X would be one-hot, the rows of D are summed by token.
+Once the reverse loop has the gradient D of the pre-activations for many steps, each weight's share is one product over
+all of them: ``dW_hh += Dᵀ H``, ``dW_ih += Dᵀ X``; for tokens, whose X would be one-hot, D's rows are summed by token.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -51,7 +52,7 @@ class WeightGradients:
             steps: which.
             stretch: what forward kept of them.
             D: gradients of the pre-activations, (t, B, columns, H).
-            kept: gradients of what the step computes, (t, B, ...), where the cell has parameters or the state is projected.
+            kept: gradients of what the step computes, (t, B, ...), where parameters or a projection need them.
             vector: what the second product multiplied.
         """
         H, layout = self.weights.hidden_size, self.layout
@@ -83,7 +84,8 @@ class WeightGradients:
     def _add_inner(self, stretch: Stretch, kept: Mapping[str, Tensor]) -> None:
         """The projection's weight, and the cell's own parameters, through the step once more."""
         f = whole_step(self.cell, stretch.masks)
-        outputs, pull = torch.func.vjp(lambda params: f(stretch.buffers, stretch.before, params), dict(self.params))
+        pulled: Any = torch.func.vjp(lambda params: f(stretch.buffers, stretch.before, params), dict(self.params))
+        outputs, pull = pulled
         if self.d_W_hr is not None:
             projected = kept[PROJECTED].reshape(-1, len(self.d_W_hr))
             self.d_W_hr.addmm_(projected.t(), outputs[0].reshape(-1, self.d_W_hr.shape[1]))

@@ -87,45 +87,45 @@ class TakesApartTheBatch(Leaky):
 
 
 class WrongDerivative(LSTMEquations):
-    def derivative(self, gates, state, new):
-        right = super().derivative(gates, state, new)
+    def derivative(self, gates, state, new, out):
+        right = super().derivative(gates, state, new, out)
         right["c"]["i"] = right["c"]["i"] * 0.5
         return right
 
 
 class WrongDerivativeOfTheVector(MGUEquations):
-    def derivative(self, gates, state, new):
-        right = super().derivative(gates, state, new)
+    def derivative(self, gates, state, new, out):
+        right = super().derivative(gates, state, new, out)
         del right["vector"]["h"]
         return right
 
 
 class WrongChain(LSTMEquations):
-    def derivative(self, gates, state, new):
-        right = super().derivative(gates, state, new)
+    def derivative(self, gates, state, new, out):
+        right = super().derivative(gates, state, new, out)
         del right["h"]["new.c"]
         return right
 
 
 class EndlessChain(LSTMEquations):
-    def derivative(self, gates, state, new):
-        right = super().derivative(gates, state, new)
+    def derivative(self, gates, state, new, out):
+        right = super().derivative(gates, state, new, out)
         right["c"]["new.h"] = right["c"]["f"]
         return right
 
 
 class StrangeDerivative(MGUEquations):
-    def derivative(self, gates, state, new):
+    def derivative(self, gates, state, new, out):
         return {"h": {"q": gates["f"]}}
 
 
 class NumberForDerivative(Leaky):
-    def derivative(self, gates, state, new):
+    def derivative(self, gates, state, new, out):
         return {"h": {"a": 1 - (new.h - 0.9 * state.h) ** 2, "h": 0.9}}
 
 
 class DerivativeThatRaises(MGUEquations):
-    def derivative(self, gates, state, new):
+    def derivative(self, gates, state, new, out):
         return {"h": gates["z"]}
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gru_scratch.cells.base import Cell, Coefficients, Gates, PreActivations, State
+from gru_scratch.cells.base import Cell, Coefficients, Gates, PreActivations, State, through_sigmoid, through_tanh
 
 
 class CIFGState(NamedTuple):
@@ -42,11 +42,11 @@ class CIFGEquations(Cell):
         h_new = o * torch.tanh(c_new)
         return CIFGState(h_new, c_new), {"f": f, "g": g, "o": o}
 
-    def derivative(self, gates: Gates, state: State, new: State) -> Coefficients:
+    def derivative(self, gates: Gates, state: State, new: State, out: Gates) -> Coefficients:
         """The LSTM's, with one gate for two: ∂c'/∂f = c - g, and g is let in by 1 - f."""
         f, g, o = gates["f"], gates["g"], gates["o"]
         tanh_c = torch.tanh(new.c)
         return {
-            "h": {"o": tanh_c * (o * (1 - o)), "new.c": o * (1 - tanh_c * tanh_c)},
-            "c": {"f": (state.c - g) * (f * (1 - f)), "g": (1 - f) * (1 - g * g), "c": f},
+            "h": {"o": through_sigmoid(tanh_c, o, out["o"]), "new.c": through_tanh(o, tanh_c)},
+            "c": {"f": through_sigmoid(state.c - g, f, out["f"]), "g": through_tanh(1 - f, g, out["g"]), "c": f},
         }

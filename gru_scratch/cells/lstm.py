@@ -45,7 +45,7 @@ class LSTMEquations(Cell):
         return LSTMState(h_new, c_new), {"i": i, "f": f, "g": g, "o": o}
 
     def derivative(self, gates: Gates, state: State, new: State, out: Gates) -> Coefficients:
-        """h' = o tanh(c') gives o its share and passes the rest on to c'; c' = f c + i g gives i, f, g and the old c theirs:
+        """h' = o tanh(c') gives o its share and passes the rest to c'; c' = f c + i g gives i, f, g and c theirs:
         ∂c'/∂i = g,  ∂c'/∂f = c,  ∂c'/∂g = i,  ∂c'/∂c = f,  then through the sigmoid or the tanh of each.
         """
         i, f, g, o = gates["i"], gates["f"], gates["g"], gates["o"]

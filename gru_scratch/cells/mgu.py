@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gru_scratch.cells.base import Cell, Coefficients, Gates, PreActivations, State
+from gru_scratch.cells.base import Cell, Coefficients, Gates, PreActivations, State, through_sigmoid, through_tanh
 
 
 class MGUState(NamedTuple):
@@ -40,13 +40,12 @@ class MGUEquations(Cell):
         h_new = (1 - f) * state.h + f * n
         return MGUState(h_new), {"f": f, "n": n}
 
-    def derivative(self, gates: Gates, state: State, new: State) -> Coefficients:
-        """With σ' = σ(1 - σ) and tanh' = 1 - tanh²: h' = (1 - f) h + f n gives f, n and the old h theirs, and f h, the
-        vector that is multiplied, gives f and h theirs once more.
+    def derivative(self, gates: Gates, state: State, new: State, out: Gates) -> Coefficients:
+        """h' = (1 - f) h + f n gives f, n and the old h theirs: ∂h'/∂f = n - h, ∂h'/∂n = f, ∂h'/∂h = 1 - f; and f h,
+        the vector that is multiplied, gives f and h theirs once more.
         """
         f, n = gates["f"], gates["n"]
-        slope = f * (1 - f)
         return {
-            "h": {"f": (n - state.h) * slope, "n": f * (1 - n * n), "h": 1 - f},
-            "vector": {"f": state.h * slope, "h": f},
+            "h": {"f": through_sigmoid(n - state.h, f, out["f"]), "n": through_tanh(f, n, out["n"]), "h": 1 - f},
+            "vector": {"f": through_sigmoid(state.h, f), "h": f},
         }

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gru_scratch.cells.base import Cell, Coefficients
 from gru_scratch.check.probe import BATCH, HIDDEN, Probe, StepError, called, differs, draw_masks, look_at, outcome
-from gru_scratch.jacobian import VECTOR, Stretch, coefficients, outputs_of
+from gru_scratch.jacobian import VECTOR, Layout, Stretch, coefficients, outputs_of
 
 
 def wrong_step(cell: Cell) -> Iterator[str]:
@@ -132,14 +132,19 @@ def _wrong_derivative(cell: Cell) -> Iterator[str]:
     stretch = Stretch(probe.state, probe.state, buffers, probe.masks)
     plain = copy.copy(cell)
     plain.derivative = None
-    by_hand = called("derivative", lambda: coefficients(cell, stretch, probe.params, in_place=False)[0])
-    by_autograd = coefficients(plain, stretch, probe.params, in_place=False)[0]
+    layout = Layout(cell)
+    out = layout.places(torch.zeros(1, BATCH, layout.width, HIDDEN, dtype=torch.float64))
+    by_hand = called("derivative", lambda: coefficients(cell, stretch, probe.params, False, out)[0])
+    by_autograd = coefficients(plain, stretch, probe.params, False, out)[0]
     states = cell.states._fields
     inputs = (*cell.gates, *(f"x.{gate}" for gate in cell.gates), *states)
     known = {*inputs, *(f"new.{state}" for state in states)}
     for output, row in by_hand.items():
         if strange := {output} - {*outputs_of(cell)} or set(row) - known:
             yield f"derivative has an entry for {strange.pop()!r}, which is no gate and no state"
+            return
+        if apart := {key[2:] for key in row if key.startswith("x.")} - {*cell.x_apart}:
+            yield f"derivative has an entry for 'x.{apart.pop()}', whose gate is not in x_apart"
             return
         for key, value in row.items():
             look_at(f"what derivative has for {key!r} of {_list({output})}", value, (1, BATCH, HIDDEN), torch.float64)
