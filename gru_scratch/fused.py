@@ -66,9 +66,8 @@ class Layer(NamedTuple):
         """The inverse of :meth:`flat`."""
         the_cell = registry[cell]
         ends = list(accumulate((7, len(the_cell.states._fields), len(the_cell.params), len(the_cell.masks))))
-        single: list[Any] = list(tensors[:7])
-        state, params, masks = (list[Any](tensors[a:b]) for a, b in pairwise(ends))
-        return cls(cell, keep, *single, state, params, masks)
+        lists = (list(tensors[a:b]) for a, b in pairwise(ends))
+        return cls._make((cell, keep, *tensors[:7], *lists))
 
 
 def _forward(*args: Any) -> list[Tensor]:

@@ -18,6 +18,7 @@ ROOMS = (
     "unroll",
     "sequence",
     "jacobian",
+    "weight_gradients",
     "bptt",
     "fused",
     "check",
