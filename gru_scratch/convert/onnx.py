@@ -1,0 +1,129 @@
+"""ONNX: the inputs and attributes of the operators RNN, GRU and LSTM (opset 14 and later).
+
+An operator is one layer of one or two directions: W (directions, G * H, D), R (directions, G * H, H), and B, the two
+biases one after the other, (directions, 2 * G * H). ``linear_before_reset`` of a GRU, 0 by default, says whether its
+reset gate acts after the product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gru_scratch.convert.form import (
+    Direction,
+    Form,
+    check_same,
+    check_shape,
+    directions,
+    form_of,
+    reorder,
+    to_array,
+    to_state_dict,
+    to_tensor,
+)
+
+ONNX = {"RNN": "a", "GRU": "zrn", "LSTM": "iofg"}
+"""The gates in the order of ONNX' rows."""
+
+_UNLIKE = {"clip": None, "input_forget": 0}
+"""Attributes that make an operator compute something else, and their defaults."""
+
+
+@dataclass(frozen=True, eq=False)
+class OnnxNode:
+    """One operator, without the sequence that goes in."""
+
+    op_type: str
+    """RNN, GRU or LSTM."""
+    W: Any
+    R: Any
+    B: Any = None
+    P: Any = None
+    """Peepholes of an LSTM."""
+    attributes: dict[str, Any] = field(default_factory=dict)
+    """As in the model; what is not there has ONNX' default."""
+
+
+def to_onnx(layer: Any) -> list[OnnxNode]:
+    """One operator for each layer; the next one reads its directions' outputs side by side, (T, B, directions * H).
+
+    Raises:
+        TypeError: it is no recurrent layer.
+        ValueError: ONNX has no such operator: a projection, or another cell.
+    """
+    form, found = form_of(layer), directions(layer, "ONNX")
+    attributes: dict[str, Any] = {
+        "hidden_size": layer.hidden_size,
+        "direction": "bidirectional" if layer.bidirectional else "forward",
+    }
+    count = 1 + layer.bidirectional
+    if form.kind == "GRU":
+        attributes["linear_before_reset"] = int(form.reset_after)
+    if form.kind == "RNN":
+        attributes["activations"] = [form.activation.capitalize()] * count
+    nodes = []
+    for k in range(0, len(found), count):
+        of_layer = [[None if x is None else _reorder(x, form) for x in each] for each in found[k : k + count]]
+        W, R, B_x, B_h = zip(*of_layer, strict=True)
+        B = None if B_x[0] is None else to_array(torch.stack([torch.cat(both) for both in zip(B_x, B_h, strict=True)]))
+        nodes.append(
+            OnnxNode(form.kind, to_array(torch.stack(W)), to_array(torch.stack(R)), B, attributes=dict(attributes))
+        )
+    return nodes
+
+
+def from_onnx(layer: Any, nodes: Sequence[OnnxNode]) -> dict[str, Tensor]:
+    """What `layer.load_state_dict` takes, from one operator for each layer.
+
+    Raises:
+        TypeError: it is no recurrent layer.
+        ValueError: the operators are others than the layer's, or a GRU's reset gate acts elsewhere.
+    """
+    form, count = form_of(layer), 1 + layer.bidirectional
+    if len(nodes) != layer.num_layers:
+        raise ValueError(f"expected an operator for each of {layer.num_layers} layers, received {len(nodes)}")
+    found = []
+    for k, node in enumerate(nodes):
+        _check(node, form, layer.bidirectional)
+        D, H = getattr(layer, f"weight_ih_l{k}").shape[1], layer.hidden_size
+        width = len(form.gates) * H
+        W, R = to_tensor(node.W), to_tensor(node.R)
+        B = W.new_zeros(count, 2 * width) if node.B is None else to_tensor(node.B)
+        check_shape(f"W of layer {k}", W, (count, width, D))
+        check_shape(f"R of layer {k}", R, (count, width, H))
+        check_shape(f"B of layer {k}", B, (count, 2 * width))
+        for W_x, W_h, b in zip(W, R, B, strict=True):
+            found.append(Direction(*(_reorder(x, form, back=True) for x in (W_x, W_h, b[:width], b[width:]))))
+    return to_state_dict(layer, found)
+
+
+def _check(node: OnnxNode, form: Form, bidirectional: bool) -> None:
+    """Raise ValueError, with the reason, for an operator that the layer cannot be."""
+    given = node.attributes
+    received = replace(form, kind=node.op_type)
+    if node.op_type == "GRU":
+        received = replace(received, reset_after=bool(given.get("linear_before_reset", 0)))
+    check_same(form, received, f"the operator {node.op_type}")
+    direction, expected = given.get("direction", "forward"), "bidirectional" if bidirectional else "forward"
+    if direction != expected:
+        raise ValueError(f"expected an operator whose direction is {expected}, received {direction}")
+    activations = {"RNN": [form.activation], "GRU": ["sigmoid", "tanh"], "LSTM": ["sigmoid", "tanh", "tanh"]}[form.kind]
+    usual = {"RNN": ["tanh"]}.get(form.kind, activations)
+    named = [name.lower() for name in given.get("activations", usual * (1 + bidirectional))]
+    if named != activations * (1 + bidirectional):
+        raise ValueError(f"the layer's activations are {', '.join(activations)}, the operator's {', '.join(named)}")
+    for name, default in _UNLIKE.items():
+        if given.get(name, default) != default:
+            raise ValueError(f"no layer has the operator's attribute {name}={given[name]}")
+    if node.P is not None and to_tensor(node.P).any():
+        raise ValueError("the operator LSTM has peepholes, which the layer has not")
+
+
+def _reorder(rows: Tensor, form: Form, back: bool = False) -> Tensor:
+    orders = form.gates, ONNX[form.kind]
+    return reorder(rows, *(reversed(orders) if back else orders))
