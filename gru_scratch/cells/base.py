@@ -220,6 +220,7 @@ def make_cell(cell: Cell | type[Cell]) -> Cell:
         raise TypeError(f"expected a Cell or a subclass of it, received {cell!r}")
     for problem in misdeclared(cell):
         raise ValueError(f"{type(cell).__name__}{problem}")
+    registry.key(cell)  # now: what a compiler's trace of an engine would enter is not there when it looks
     return cell
 
 
@@ -255,12 +256,12 @@ class Registry:
 
     def key(self, cell: Cell) -> str:
         """The name under which ``cell`` can be found; another class under a taken name gets a name of its own."""
-        name = repr(cell)
-        count = 1
-        while (known := self._cells.setdefault(name, cell)) != cell:
+        name, count = repr(cell), 1
+        while name in self._cells and self._cells[name] != cell:
             count += 1
             name = f"{cell!r}#{count}"
-        del known
+        if name not in self._cells:
+            self._cells[name] = cell
         return name
 
     def __getitem__(self, key: str) -> Cell:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache, reduce
+from functools import reduce
 from typing import Any
 
 import torch
@@ -14,7 +14,9 @@ from gru_scratch.cells import Cell, GRUEquations, LSTMEquations, RNNEquations
 from gru_scratch.layers.number_types import autocast_type, check_types
 from gru_scratch.unroll import LayerWeights
 
-_rnn, _gru, _lstm = cache(RNNEquations), cache(GRUEquations), cache(LSTMEquations)
+RNN_CELLS = {nonlinearity: RNNEquations(nonlinearity) for nonlinearity in ("tanh", "relu")}
+GRU_CELLS = {reset_after: GRUEquations(reset_after) for reset_after in (True, False)}
+LSTM_CELL = LSTMEquations()
 
 
 class _OneStep(nn.modules.rnn.RNNCellBase):
@@ -72,9 +74,9 @@ class RNNCell(_OneStep, nn.RNNCell):
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
         """(B, D) or (D,), and the state (B, H) or (H,), zeros if None → the new state."""
         self._check_dims("RNNCell", input, hx)
-        if self.nonlinearity not in ("tanh", "relu"):
+        if self.nonlinearity not in RNN_CELLS:
             raise RuntimeError(f"Unknown nonlinearity: {self.nonlinearity}")
-        return self._step(_rnn(self.nonlinearity), input, None if hx is None else [hx])[0]
+        return self._step(RNN_CELLS[self.nonlinearity], input, None if hx is None else [hx])[0]
 
     def autocast_types(self, low: torch.dtype, states: Sequence[torch.dtype]) -> list[torch.dtype]:
         return [low]
@@ -97,7 +99,7 @@ class GRUCell(_OneStep, nn.GRUCell):
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
         """(B, D) or (D,), and the state (B, H) or (H,), zeros if None → the new state."""
         self._check_dims("GRUCell", input, hx)
-        return self._step(_gru(self.reset_after), input, None if hx is None else [hx])[0]
+        return self._step(GRU_CELLS[self.reset_after], input, None if hx is None else [hx])[0]
 
     def extra_repr(self) -> str:
         return super().extra_repr() + ("" if self.reset_after else ", reset_after=False")
@@ -112,5 +114,5 @@ class LSTMCell(_OneStep, nn.LSTMCell):
         for k, state in enumerate(hx or ()):
             if state.dim() not in (1, 2):
                 raise ValueError(f"LSTMCell: Expected hx[{k}] to be 1D or 2D, got {state.dim()}D instead")
-        h, c = self._step(_lstm(), input, None if hx is None else list(hx))
+        h, c = self._step(LSTM_CELL, input, None if hx is None else list(hx))
         return h, c

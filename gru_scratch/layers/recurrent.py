@@ -56,10 +56,8 @@ class Recurrent(RecurrentLayer, nn.Module):
     ) -> None:
         super().__init__()
         self.engine = check_engine(engine)
-        self.cell = make_cell(cell)
+        self.cell = make_cell(cell) if zoneout == 0 else make_cell(Zoneout(make_cell(cell), zoneout))
         self.zoneout = zoneout
-        if zoneout != 0:
-            self.cell = Zoneout(self.cell, zoneout)
         _check_options(self.cell, input_size, hidden_size, num_layers, bias, batch_first, dropout, proj_size)
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout = bias, batch_first, float(dropout)
@@ -79,6 +77,10 @@ class Recurrent(RecurrentLayer, nn.Module):
                 for name, shape in zip(names, shapes.values(), strict=True):
                     self.register_parameter(name, nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
         self.reset_parameters()
+
+    def __setstate__(self, state: Any) -> None:
+        super().__setstate__(state)
+        make_cell(self.cell)
 
     def _shapes(self, layer: int) -> dict[str, tuple[int, ...]]:
         """Names and shapes of one layer's parameters in one direction, in the order of ``state_dict``."""

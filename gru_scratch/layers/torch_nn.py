@@ -6,19 +6,20 @@ They subclass their namesakes for all that is not recurrence: constructor, param
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 import torch
 from torch import nn
 
-from gru_scratch.cells import Cell, GRUEquations, LSTMEquations, RNNEquations
+from gru_scratch.cells import Cell, GRUEquations, LSTMEquations, RNNEquations, make_cell
 from gru_scratch.layers.compiling import let_the_compiler_in
 from gru_scratch.layers.layer import RecurrentLayer
 from gru_scratch.layers.stack import Parameters, check_engine
 from gru_scratch.unroll import LayerWeights
 
-_rnn, _gru, _lstm = cache(RNNEquations), cache(GRUEquations), cache(LSTMEquations)
+RNN_CELLS = {"RNN_TANH": make_cell(RNNEquations("tanh")), "RNN_RELU": make_cell(RNNEquations("relu"))}
+GRU_CELLS = {reset_after: make_cell(GRUEquations(reset_after)) for reset_after in (True, False)}
+LSTM_CELL = make_cell(LSTMEquations())
 
 
 class _Namesake(RecurrentLayer, nn.RNNBase):
@@ -75,7 +76,7 @@ class RNN(_Namesake, nn.RNN):
 
     @property
     def cell(self) -> Cell:  # type: ignore[override]
-        return _rnn("tanh" if self.mode == "RNN_TANH" else "relu")
+        return RNN_CELLS[self.mode]
 
     def autocast_types(
         self, low: torch.dtype, states: Sequence[torch.dtype], device: str, packed: bool
@@ -104,7 +105,7 @@ class GRU(_Namesake, nn.GRU):
 
     @property
     def cell(self) -> Cell:  # type: ignore[override]
-        return _gru(self.reset_after)
+        return GRU_CELLS[self.reset_after]
 
     def autocast_types(
         self, low: torch.dtype, states: Sequence[torch.dtype], device: str, packed: bool
@@ -133,7 +134,7 @@ class LSTM(_Namesake, nn.LSTM):
 
     @property
     def cell(self) -> Cell:  # type: ignore[override]
-        return _lstm()
+        return LSTM_CELL
 
     def autocast_types(
         self, low: torch.dtype, states: Sequence[torch.dtype], device: str, packed: bool
