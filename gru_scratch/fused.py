@@ -8,13 +8,14 @@ never silently 0.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
+from torch.utils._pytree import tree_map
 
 from gru_scratch import bptt, sequence, unroll
 from gru_scratch.cells.base import Cell, State, registry
@@ -70,12 +71,21 @@ class Layer(NamedTuple):
         return cls._make((cell, keep, *tensors[:7], *lists))
 
 
+def _without_autocast(inputs: Tensor) -> AbstractContextManager[None]:
+    """The type of number was settled outside."""
+    device = inputs.device.type
+    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
+
+
 def _forward(*args: Any) -> list[Tensor]:
     """Outputs, final states; and, to ``keep`` for backward, all states and the buffers."""
     layer = Layer(*args)
     cell, params, masks = layer.named()
     lengths = layer.lengths
-    states, buffers = sequence.forward(cell, layer.inputs, tuple(layer.state), layer.weights, params, masks, lengths)
+    with _without_autocast(layer.inputs):
+        states, buffers = sequence.forward(
+            cell, layer.inputs, tuple(layer.state), layer.weights, params, masks, lengths
+        )
     outputs = states[0][1:].clone() if layer.keep else states[0][1:]
     if lengths is None:
         final = [s[-1].clone() for s in states]
@@ -88,10 +98,10 @@ def _forward(*args: Any) -> list[Tensor]:
 def _forward_shapes(*args: Any) -> list[Tensor]:
     layer = Layer(*args)
     (steps, batch), new, state = layer.inputs.shape[:2], layer.weight_hh.new_empty, layer.state
-    outputs = new(steps, batch, state[0].shape[-1])
     final = [new(s.shape) for s in state]
     if not layer.keep:
-        return [outputs, *final]
+        return [new(steps + 1, batch, state[0].shape[-1])[1:], *final]
+    outputs = new(steps, batch, state[0].shape[-1])
     H = layer.weights.hidden_size
     states = [new(steps + 1, batch, s.shape[-1]) for s in state]
     widths = sequence.buffer_widths(registry[layer.cell], layer.weights)
@@ -105,19 +115,20 @@ def _backward(
     layer = Layer(*args)
     cell, params, masks = layer.named()
     states, buffers = kept[: len(layer.state)], kept[len(layer.state) :]
-    found = bptt.backward(
-        cell,
-        layer.inputs,
-        layer.weights,
-        params,
-        masks,
-        layer.lengths,
-        states,
-        buffers,
-        grad_outputs,
-        grad_state,
-        inputs_need_grad,
-    )
+    with _without_autocast(layer.inputs):
+        found = bptt.backward(
+            cell,
+            layer.inputs,
+            layer.weights,
+            params,
+            masks,
+            layer.lengths,
+            states,
+            buffers,
+            grad_outputs,
+            grad_state,
+            inputs_need_grad,
+        )
     weights = [d if w is not None else None for w, d in zip(layer.weights, found.weights, strict=True)]
     gradients = (found.inputs, *weights, *found.state, *(found.params[name] for name in cell.params))
     return [grad_outputs.new_empty(0) if d is None else d for d in gradients]
@@ -203,6 +214,24 @@ torch.library.register_fake("gru_scratch::forward", _forward_shapes, lib=_librar
 torch.library.register_fake("gru_scratch::backward", _backward_shapes, lib=_library)
 
 
+def _backward_of_many(info: Any, in_dims: tuple[Any, ...], *args: Any) -> tuple[list[Tensor], list[int]]:
+    """One after another: for gradients of many losses at once (``is_grads_batched``)."""
+
+    def pick(k: int) -> tuple[Any, ...]:
+        return tree_map(lambda x, dim: x if dim is None else x.select(dim, k), args, in_dims)  # type: ignore[no-any-return]
+
+    found = [torch.ops.gru_scratch.backward(*pick(k)) for k in range(info.batch_size)]
+    return [torch.stack(each) for each in zip(*found, strict=True)], [0] * len(found[0])
+
+
+def _backward_of_many_at_once(*args: Any) -> list[Tensor]:
+    raise RuntimeError('is_grads_batched and vectorize need torch.func.vmap, or a layer made with engine="textbook"')
+
+
+torch.library.register_vmap("gru_scratch::backward", _backward_of_many, lib=_library)
+_library.impl("backward", _backward_of_many_at_once, "Batched")  # PyTorch's older vmap, which cannot call into Python
+
+
 def run(
     cell: Cell,
     inputs: Tensor,
@@ -222,7 +251,7 @@ def run(
     """
     params, masks = params or {}, masks or {}
     tensors = [inputs, *state, *(w for w in weights if w is not None), *params.values()]
-    if not torch.compiler.is_compiling() and _transformed(tensors):
+    if _transformed() and (torch.compiler.is_compiling() or _concerned(tensors)):
         return unroll.run(cell, inputs, state, weights, params, masks, lengths)
     keep = torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
     named = [params[name] for name in cell.params], [masks[name] for name in cell.masks]
@@ -230,11 +259,19 @@ def run(
     return found[0], cell.states(*found[1 : 1 + len(state)])
 
 
-def _transformed(tensors: list[Tensor]) -> bool:
-    """Whether a ``torch.func`` transform or forward-mode differentiation is at work on any of the tensors."""
-    if torch._C._functorch.maybe_current_level() is not None:
-        return True
-    return forward_ad._current_level >= 0 and any(_has_tangent(x) for x in tensors)
+def _transformed() -> bool:
+    """Whether a ``torch.func`` transform or forward-mode differentiation is at work."""
+    return torch._C._functorch.maybe_current_level() is not None or forward_ad._current_level >= 0
+
+
+# A compiler cannot trace this look, but takes it while it traces, and compiles again where the answer is another. The
+# same as torch.compiler.assume_constant_result, which would import the compiler now.
+_transformed._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
+def _concerned(tensors: list[Tensor]) -> bool:
+    """Whether what is at work may be at work on these: forward-mode differentiation shows on the tensors themselves."""
+    return torch._C._functorch.maybe_current_level() is not None or any(map(_has_tangent, tensors))
 
 
 def _has_tangent(x: Tensor) -> bool:

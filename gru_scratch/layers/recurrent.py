@@ -79,7 +79,7 @@ class Recurrent(RecurrentLayer, nn.Module):
         self.reset_parameters()
 
     def __setstate__(self, state: Any) -> None:
-        super().__setstate__(state)
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
         make_cell(self.cell)
 
     def _shapes(self, layer: int) -> dict[str, tuple[int, ...]]:

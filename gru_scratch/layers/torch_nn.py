@@ -21,6 +21,8 @@ RNN_CELLS = {"RNN_TANH": make_cell(RNNEquations("tanh")), "RNN_RELU": make_cell(
 GRU_CELLS = {reset_after: make_cell(GRUEquations(reset_after)) for reset_after in (True, False)}
 LSTM_CELL = make_cell(LSTMEquations())
 
+let_the_compiler_in()
+
 
 class _Namesake(RecurrentLayer, nn.RNNBase):
     """What the three share."""
@@ -29,11 +31,6 @@ class _Namesake(RecurrentLayer, nn.RNNBase):
         check_engine(engine)
         super().__init__(*args, **kwargs)
         self.engine = engine
-        let_the_compiler_in()
-
-    def __setstate__(self, state: Any) -> None:
-        super().__setstate__(state)  # type: ignore[no-untyped-call]
-        let_the_compiler_in()
 
     def __prepare_scriptable__(self) -> nn.RNNBase:
         """TorchScript knows no engine: ``torch.jit.script`` gets the namesake, with the same parameters."""
