@@ -158,10 +158,11 @@ def lay_coefficients(found: Coefficients, layout: Layout, D: Tensor) -> list[Ter
         for key, value in row.items():
             if key not in layout.columns:  # a state, or a new state: not a pre-activation
                 assert not key.startswith("x."), f"{key!r} needs its gate in the cell's x_apart"
+                row[key] = _outside(value, D)
                 continue
             column = layout.columns[key]
             if column in owner:
-                terms.append(Term(source, column, column + 1, (value.unsqueeze(2),)))
+                terms.append(Term(source, column, column + 1, (_outside(value, D).unsqueeze(2),)))
             else:
                 if value.data_ptr() != D[:, :, column].data_ptr():
                     D[:, :, column] = value
@@ -176,3 +177,8 @@ def lay_coefficients(found: Coefficients, layout: Layout, D: Tensor) -> list[Ter
         else:
             runs.append(Term(source, column, column + 1))
     return runs + terms
+
+
+def _outside(value: Tensor, D: Tensor) -> Tensor:
+    """Coefficients that do not change with D: a copy, where a cell gives out what it has written there twice."""
+    return value.clone() if value.untyped_storage().data_ptr() == D.untyped_storage().data_ptr() else value

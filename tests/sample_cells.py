@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from gru_scratch.cells import (
     Cell,
     CIFGEquations,
+    Coefficients,
     Gates,
     GRUEquations,
     LayerNormGRUEquations,
@@ -24,6 +25,7 @@ from gru_scratch.cells import (
     State,
     Zoneout,
 )
+from gru_scratch.cells.base import through_tanh
 
 
 class MGUByAutograd(MGUEquations):
@@ -120,6 +122,21 @@ class OnlySecondProduct(Cell):
         return OneState(torch.tanh(x.n + product) + 0.5 * state.h), {}
 
 
+class OneSlope(Cell):
+    """A derivative that gives out what it has written for the engine, for other inputs and outputs too."""
+
+    gates = ("a",)
+    states = LSTMEquations.states
+
+    def step(self, x: PreActivations, h: PreActivations, state: State, **params: Tensor) -> tuple[State, Gates]:
+        y = torch.tanh(x.a + h.a + state.c)
+        return LSTMEquations.states(y, y + 0.5 * state.c), {"y": y}
+
+    def derivative(self, gates: Gates, state: State, new: State, out: Gates) -> Coefficients:
+        slope = through_tanh(torch.ones_like(gates["y"]), gates["y"], out["a"])
+        return {"h": {"a": slope, "c": slope}, "c": {"a": slope, "c": slope + 0.5}}
+
+
 CELLS: list[Cell] = [
     MGUEquations(),
     CIFGEquations(),
@@ -130,6 +147,7 @@ CELLS: list[Cell] = [
     LayerNormMGU(),
     WeightedMGU(),
     OnlySecondProduct(),
+    OneSlope(),
     MGUByAutograd(),
     GRUByAutograd(True),
     GRUByAutograd(False),

@@ -129,6 +129,21 @@ class DerivativeThatRaises(MGUEquations):
         return {"h": gates["z"]}
 
 
+class ApartUndeclared(Leaky):
+    def derivative(self, gates, state, new, out):
+        slope = 1 - (new.h - 0.9 * state.h) ** 2
+        return {"h": {"a": slope, "x.a": slope, "h": torch.full_like(slope, 0.9)}}
+
+
+class NothingApart(GRUEquations):
+    in_place = None
+
+    def derivative(self, gates, state, new, out):
+        right = super().derivative(gates, state, new, out)
+        del right["h"]["x.n"]
+        return right
+
+
 class WrongLoop(LSTMEquations):
     def in_place(self, sequence):
         super().in_place(sequence)
@@ -329,6 +344,8 @@ WRONG: dict[type[Cell], str] = {
     StrangeDerivative: "derivative has an entry for 'q', which is no gate and no state",
     NumberForDerivative: "what derivative has for 'h' of the new h must be a tensor, received a float",
     DerivativeThatRaises: "derivative raised KeyError: 'z'",
+    ApartUndeclared: "derivative has an entry for 'x.a', but its gate is not in x_apart",
+    NothingApart: "derivative of the new h is not what autograd finds with respect to x.n",
     WrongLoop: "the loop in_place does not agree with the equations with vectors: outputs, ",
     LoopWithoutDerivative: "in_place needs derivative and kept_gates beside it",
     TooFewGates: "step raised AttributeError: 'x' object has no attribute 'b'",

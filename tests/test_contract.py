@@ -113,6 +113,7 @@ def cell_with(**declared: object) -> type[Cell]:
         ({"gates": ("n", "f")}, r"MyCell\.second_product must be the last gate, 'f', received 'n'"),
         ({"states": tuple}, r"MyCell\.states must be a NamedTuple class, even for one state, received <class 'tuple'>"),
         ({"states": OneState(torch.zeros(1))}, r"MyCell\.states must be a NamedTuple class"),
+        ({"x_apart": ("h",)}, r"MyCell\.x_apart must name gates, received 'h'"),
         ({"params": {"p": 0.0}}, r"MyCell\.params must map names to Param, received 0\.0 for 'p'"),
         ({"params": {"f": Param()}}, r"a name can stand for one .* only, received \['f'\] twice"),
         ({"masks": ("h",)}, r"a name can stand for one .* only, received \['h'\] twice"),

@@ -236,6 +236,8 @@ def misdeclared(cell: Cell) -> Iterator[str]:
         return
     if cell.second_product not in (None, gates[-1]):
         yield f".second_product must be the last gate, {gates[-1]!r}, received {cell.second_product!r}"
+    if strange := [name for name in cell.x_apart if name not in gates]:
+        yield f".x_apart must name gates, received {strange[0]!r}"
     if wrong := [name for name, param in cell.params.items() if not isinstance(param, Param)]:
         yield f".params must map names to Param, received {cell.params[wrong[0]]!r} for {wrong[0]!r}"
     taken = [*gates, *fields, *cell.params, *cell.masks, "vector"]

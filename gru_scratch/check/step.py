@@ -138,30 +138,33 @@ def _wrong_derivative(cell: Cell) -> Iterator[str]:
     by_autograd = coefficients(plain, stretch, probe.params, False, out)[0]
     states = cell.states._fields
     inputs = (*cell.gates, *(f"x.{gate}" for gate in cell.gates), *states)
+    apart = {f"x.{gate}" for gate in cell.x_apart}
     known = {*inputs, *(f"new.{state}" for state in states)}
     for output, row in by_hand.items():
         if strange := {output} - {*outputs_of(cell)} or set(row) - known:
             yield f"derivative has an entry for {strange.pop()!r}, which is no gate and no state"
             return
-        if apart := {key[2:] for key in row if key.startswith("x.")} - {*cell.x_apart}:
-            yield f"derivative has an entry for 'x.{apart.pop()}', whose gate is not in x_apart"
+        if together := {key for key in row if key.startswith("x.")} - apart:
+            yield f"derivative has an entry for {together.pop()!r}, but its gate is not in x_apart"
             return
         for key, value in row.items():
             look_at(f"what derivative has for {key!r} of {_list({output})}", value, (1, BATCH, HIDDEN), torch.float64)
     zeros = torch.zeros_like(probe.product)
     for output in outputs_of(cell):
-        expected = _whole_row(by_autograd, output, inputs, zeros)
-        found = called("derivative", partial(_whole_row, by_hand, output, inputs, zeros))
+        expected = _whole_row(by_autograd, output, inputs, apart, zeros)
+        found = called("derivative", partial(_whole_row, by_hand, output, inputs, apart, zeros))
         if wrong := [key for key in inputs if differs(found[key], expected[key]).any()]:
             yield f"derivative of {_list({output})} is not what autograd finds with respect to {', '.join(wrong)}"
 
 
-def _whole_row(found: Coefficients, output: str, inputs: tuple[str, ...], zeros: Tensor) -> dict[str, Tensor]:
+def _whole_row(
+    found: Coefficients, output: str, inputs: tuple[str, ...], apart: set[str], zeros: Tensor
+) -> dict[str, Tensor]:
     """The derivative of one output by every input: nothing left out, the way through other new states included."""
     row = found.get(output, {})
-    whole = {key: row.get(key, row.get(key.removeprefix("x."), zeros)) for key in inputs}
+    whole = {key: row.get(key, zeros if key in apart else row.get(key.removeprefix("x."), zeros)) for key in inputs}
     for key, slope in row.items():
         if key.startswith("new."):
-            way = _whole_row(found, key.removeprefix("new."), inputs, zeros)
+            way = _whole_row(found, key.removeprefix("new."), inputs, apart, zeros)
             whole = {name: value + slope * way[name] for name, value in whole.items()}
     return whole
