@@ -82,7 +82,7 @@ class RecurrentLayer:
                 raise ValueError("lengths cannot be given beside a PackedSequence, which has its own")
             return self._forward_packed(input, hx)
         parameters = self.layer_parameters()
-        tokens = input.dtype in TOKEN_TYPES and input.dim() < 3
+        tokens = input.dim() < 3 and input.dtype in TOKEN_TYPES
         batched = input.dim() == 3 - tokens
         if not batched:
             self._check_one_sequence(input, tokens, lengths)

@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 
 _NAMES = {
+    torch.bool: "Bool",
+    torch.int64: "Long",
     torch.float16: "Half",
     torch.bfloat16: "BFloat16",
     torch.float32: "Float",
     torch.float64: "Double",
-    torch.int64: "Long",
+    torch.complex64: "ComplexFloat",
 }
 """Names in PyTorch's own messages."""
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from gru_scratch import unroll
 from gru_scratch.cells import Cell, GRUEquations, LSTMEquations, RNNEquations
+from gru_scratch.layers.namesake import as_namesake
 from gru_scratch.layers.number_types import autocast_type, check_types
 from gru_scratch.unroll import LayerWeights
 
@@ -25,6 +26,9 @@ class _OneStep(nn.modules.rnn.RNNCellBase):
     def autocast_types(self, low: torch.dtype, states: Sequence[torch.dtype]) -> list[torch.dtype]:
         """What type each state comes to be under autocast to ``low``, from the types of the initial ones."""
         return [torch.promote_types(state, low) for state in states]
+
+    def __prepare_scriptable__(self) -> nn.Module:
+        return as_namesake(self)
 
     def _step(self, cell: Cell, input: Tensor, states: Sequence[Tensor] | None) -> list[Tensor]:
         """The states after one step, without a batch dimension where the input has none."""

@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from gru_scratch.cells import Cell, GRUEquations, LSTMEquations, RNNEquations, make_cell
 from gru_scratch.layers.compiling import let_the_compiler_in
 from gru_scratch.layers.layer import RecurrentLayer
+from gru_scratch.layers.namesake import as_namesake
+from gru_scratch.layers.number_types import check_types
 from gru_scratch.layers.stack import Parameters, check_engine
 from gru_scratch.unroll import LayerWeights
 
@@ -32,12 +34,8 @@ class _Namesake(RecurrentLayer, nn.RNNBase):
         super().__init__(*args, **kwargs)
         self.engine = engine
 
-    def __prepare_scriptable__(self) -> nn.RNNBase:
-        """TorchScript knows no engine: ``torch.jit.script`` gets the namesake, with the same parameters."""
-        namesake: Any = next(c for c in type(self).__mro__ if c.__module__ == nn.RNNBase.__module__)
-        twin: nn.RNNBase = namesake.__new__(namesake)
-        twin.__dict__.update(self.__dict__)
-        return twin
+    def __prepare_scriptable__(self) -> nn.Module:
+        return as_namesake(self)
 
     def layer_parameters(self) -> list[list[Parameters]]:
         """The parameters as they are now: a weight may have been replaced, parametrised or pruned."""
@@ -48,7 +46,7 @@ class _Namesake(RecurrentLayer, nn.RNNBase):
     def _weights(self, names: list[str]) -> LayerWeights:
         return LayerWeights(**{name.rpartition("_l")[0]: getattr(self, name) for name in names})
 
-    def check_input(self, input: torch.Tensor, batch_sizes: torch.Tensor | None) -> None:
+    def check_input(self, input: Tensor, batch_sizes: Tensor | None) -> None:
         if not torch.compiler.is_compiling():
             self._update_flat_weights()  # where the check finds the weights' type
         super().check_input(input, batch_sizes)
@@ -112,11 +110,6 @@ class GRU(_Namesake, nn.GRU):
     def extra_repr(self) -> str:
         return super().extra_repr() + ("" if self.reset_after else ", reset_after=False")
 
-    def __prepare_scriptable__(self) -> nn.RNNBase:
-        if not self.reset_after:
-            raise RuntimeError("torch.jit.script knows nn.GRU alone, whose reset gate acts after the product")
-        return super().__prepare_scriptable__()
-
 
 class LSTM(_Namesake, nn.LSTM):
     """``nn.LSTM``, from :class:`gru_scratch.cells.LSTMEquations`.
@@ -132,6 +125,11 @@ class LSTM(_Namesake, nn.LSTM):
     @property
     def cell(self) -> Cell:  # type: ignore[override]
         return LSTM_CELL
+
+    def check_forward_args(self, input: Tensor, hidden: Any, batch_sizes: Tensor | None) -> None:
+        if batch_sizes is not None and not torch._C._is_any_autocast_enabled():
+            check_types(input, hidden, self.all_weights[0][0])  # nn.LSTM looks at a packed batch later, in other words
+        super().check_forward_args(input, hidden, batch_sizes)
 
     def autocast_types(
         self, low: torch.dtype, states: Sequence[torch.dtype], device: str, packed: bool

@@ -1,0 +1,25 @@
+"""The way back from a layer or cell of ours to that of ``torch.nn`` which it subclasses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+
+def as_namesake(module: nn.Module) -> nn.Module:
+    """The module of ``torch.nn`` that ``module`` stands in for, with the very same parameters.
+
+    TorchScript reads no engine: ``torch.jit.script`` gets this one.
+
+    Raises:
+        RuntimeError: there is none that computes the same.
+    """
+    namesake: Any = next(c for c in type(module).__mro__ if c.__module__ == nn.RNNBase.__module__)
+    if not getattr(module, "reset_after", True):
+        raise RuntimeError(
+            f"no nn.{namesake.__name__} has its reset gate before the product: TorchScript cannot run it"
+        )
+    twin: nn.Module = namesake.__new__(namesake)
+    twin.__dict__.update(module.__dict__)
+    return twin
