@@ -31,14 +31,15 @@ from gru_scratch.jacobian import (
     vector_of,
     whole_step,
 )
+from gru_scratch.products import Product
 from gru_scratch.sequence import live_rows, rows_alive, runs_in_place
 from gru_scratch.unroll import LayerWeights
 from gru_scratch.weight_gradients import PROJECTED, WeightGradients
 
-STRETCH = 2**16
+STRETCH = 2**17
 """Elements of one gate in a stretch of time: so few that all coefficients stay in a core's cache,"""
 
-STRETCH_ROWS = 256
+STRETCH_ROWS = 512
 """and at least so many rows that the weights' products are efficient."""
 
 
@@ -125,8 +126,10 @@ class _ReverseLoop:
         weights, H = self.weights, self.weights.hidden_size
         new = weights.weight_hh.new_empty
         self.D = new(steps, self.batch, self.layout.width, H)
-        self.W_h = weights.weight_hh[: self.layout.first * H]
-        self.W_v = weights.weight_hh[-H:] if self.cell.second_product else None
+        rows = None if self.rows else self.batch
+        self.W_h = Product(weights.weight_hh[: self.layout.first * H].t(), rows)
+        self.W_v = Product(weights.weight_hh[-H:].t(), rows) if self.cell.second_product else None
+        self.d_vector = new(self.batch, H)
         self.kept: dict[str, Tensor] = {}
         if weights.weight_hr is not None:
             self.kept[PROJECTED] = new(steps, self.batch, len(weights.weight_hr))
@@ -226,7 +229,7 @@ class _ReverseLoop:
                 d[k].addcmul_(d[j], slopes[t])
             _multiply(of_states, t, d)
             if self.W_v is not None:
-                d = [*d, D_v[t] @ self.W_v]
+                d = [*d, self.W_v.write(self.d_vector[: self.alive], D_v[t])]
                 _multiply(of_vector, t, d)
                 if self.params:
                     self._keep(t, (VECTOR,), d[-1:])
@@ -238,10 +241,8 @@ class _ReverseLoop:
                         base = torch.mul(d[j], slopes[t], out=target)
                     else:
                         base = torch.addcmul(base, d[j], slopes[t], out=target)
-                if k == 0 and base is not None:
-                    torch.addmm(base, D_h[t], self.W_h, out=target)
-                elif k == 0:
-                    torch.mm(D_h[t], self.W_h, out=target)
+                if k == 0:
+                    self.W_h.write(target, D_h[t], base)
                 elif base is None:
                     target.zero_()
             self.d, self.spare = self.spare, self.d
@@ -257,7 +258,7 @@ class _ReverseLoop:
             outputs, pull = pulled
             if self.W_v is not None:
                 nothing = torch.zeros_like(outputs[-1])
-                d = [*d, pull((*d, nothing))[0][2] @ self.W_v]
+                d = [*d, self.W_v.write(self.d_vector[:n], pull((*d, nothing))[0][2])]
             buffers, state, found_params = pull(tuple(d))
             for name, value in by_name(cell, buffers).items():
                 D[t, :n, self.layout.columns[name]] = value
@@ -265,7 +266,7 @@ class _ReverseLoop:
                 d_params[name] += value
             for spare, value in zip(self.spare, state, strict=True):
                 spare[:n] = value
-            self.spare[0][:n].addmm_(D[t, :n, : self.layout.first].flatten(1), self.W_h)
+            self.W_h.add_to(self.spare[0][:n], D[t, :n, : self.layout.first].flatten(1))
             if (arriving := self.arriving[start + t]) is not None:
                 self.spare[0][:n] += arriving
             self.d, self.spare = self.spare, self.d

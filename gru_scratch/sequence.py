@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from gru_scratch.cells.base import Cell
+from gru_scratch.products import Product
 from gru_scratch.unroll import LayerWeights
 
 
@@ -35,10 +36,10 @@ class Sequence:
         """The buffer's rows at each step, made once: a view costs as much as a small operation."""
         return live_rows(buffer, self.rows)
 
-    def recurrent(self, first: int, last: int) -> Tensor:
-        """W_hh of gates ``first`` to ``last``, (P or H, gates * H), laid out for ``h @ W``."""
+    def recurrent(self, first: int, last: int) -> Product:
+        """The product with W_hh of gates ``first`` to ``last``."""
         H = self.hidden_size
-        return self.weights.weight_hh[first * H : last * H].t().contiguous()
+        return Product(self.weights.weight_hh[first * H : last * H], None if self.rows else self.inputs.shape[1])
 
     def lay_out(self, out: Tensor, project: slice, hidden_bias: slice | None = None) -> None:
         """Fill ``out`` with X W_x + b_x of the gates ``project`` and add b_h of the gates ``hidden_bias``.
@@ -142,10 +143,10 @@ def _forward_by_step(cell: Cell, sequence: Sequence, params: Mapping[str, Tensor
     for t, (old, new) in enumerate(zip(before, after, strict=True)):
         extras = {**params, **{name: mask[t] for name, mask in masks_t.items()}}
         state, x = cell.states(*old), cell.name_x(x_t[t])
-        h = cell.name_h(h_t[t].addmm_(old[0], W_h))
+        h = cell.name_h(W_h.add_to(h_t[t], old[0]))
         if cell.second_product:
             vector, gates = cell.before(x, h, state, **extras)
-            result, _ = cell.after(x, h, state, gates, product_t[t].addmm_(vector, W_v), **extras)
+            result, _ = cell.after(x, h, state, gates, W_v.add_to(product_t[t], vector), **extras)
         else:
             result, _ = cell.step(x, h, state, **extras)
         for k, (target, value) in enumerate(zip(new, result, strict=True)):

@@ -16,6 +16,7 @@ ROOMS = (
     "scratch",
     "cells",
     "unroll",
+    "products",
     "sequence",
     "jacobian",
     "weight_gradients",

@@ -97,7 +97,7 @@ class GRUEquations(Cell):
         views = (RZN, RZN[..., : 2 * H], RZN[..., :H], RZN[..., H : 2 * H], RZN[..., 2 * H :], N)
         states = (sequence.before[0], sequence.after[0])
         for rzn, rz, r, z, hn, n, h, h_new in zip(*map(sequence.steps, (*views, *states)), strict=True):
-            rzn.addmm_(h, W_h)
+            W_h.add_to(rzn, h)
             rz.sigmoid_()
             n.addcmul_(r, hn).tanh_()
             torch.lerp(n, h, z, out=h_new)
@@ -111,8 +111,8 @@ class GRUEquations(Cell):
         W_rz, W_n = sequence.recurrent(0, 2), sequence.recurrent(2, 3)
         views = (RZ, RZ[..., :H], RZ[..., H:], N, sequence.before[0], sequence.after[0])
         for rz, r, z, n, h, h_new in zip(*map(sequence.steps, views), strict=True):
-            rz.addmm_(h, W_rz).sigmoid_()
-            n.addmm_(r * h, W_n).tanh_()
+            W_rz.add_to(rz, h).sigmoid_()
+            W_n.add_to(n, r * h).tanh_()
             torch.lerp(n, h, z, out=h_new)
 
     def kept_gates(self, state: State, gates: Tensor, n: Tensor) -> Gates:

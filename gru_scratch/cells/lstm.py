@@ -79,7 +79,7 @@ class LSTMEquations(Cell):
         )
         states = (*sequence.before, *sequence.after)
         for ifgo, i_f, i, f, g, o, h, c, h_new, c_new in zip(*map(sequence.steps, (*views, *states)), strict=True):
-            ifgo.addmm_(h, W_h)
+            W_h.add_to(ifgo, h)
             i_f.sigmoid_()
             g.tanh_()
             o.sigmoid_()

@@ -53,7 +53,7 @@ class RNNEquations(Cell):
         W_hh = sequence.recurrent(0, 1)
         activate: Any = Tensor.tanh_ if self.nonlinearity == "tanh" else Tensor.relu_
         for h, h_new in zip(sequence.steps(H), sequence.steps(H_new), strict=True):
-            activate(h_new.addmm_(h, W_hh))
+            activate(W_hh.add_to(h_new, h))
 
     def kept_gates(self, state: State) -> Gates:
         return {}
