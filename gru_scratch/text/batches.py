@@ -1,13 +1,16 @@
 """A row of token numbers to batches (X, Y) of shape (B, T): random sampling and sequential partitioning.
 
-Both cut the row into windows that are views of it, and Y is X moved on by one token. What is left to chance is drawn
-once, at the start of an epoch; after that, batch `i` depends on `i` alone. So a place in the data is the state of the
-generator at the start of the epoch and one number:
+Both cut the row into windows of T + 1 tokens: X is all but the last, Y all but the first. What is left to chance is
+drawn once, at the start of an epoch; after that, batch `i` depends on `i` alone. So a place in the data is the state of
+the generator at the start of the epoch and one number:
 
     loader = SequenceLoader(corpus, batch_size=32, num_steps=35)
     for X, Y in loader: ...             # one epoch
     epoch = loader.epoch()              # the same, with a length and an order
     X, Y = epoch[7]
+
+A row that stays in its file (`MappedTokens`) is cut in the same way, in memory that does not grow with the text: random
+sampling then computes the order of its pieces instead of shuffling a list of them.
 """
 
 from __future__ import annotations
@@ -19,9 +22,14 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from gru_scratch.text.mapped import MappedTokens
+from gru_scratch.text.permutation import Permutation
+
 Batch = tuple[Tensor, Tensor]
+Corpus = Tensor | MappedTokens
 
 
 class Generator(Protocol):
@@ -34,8 +42,8 @@ class Generator(Protocol):
 class Epoch(Sequence[Batch]):
     """The batches of one epoch, in order; `epoch[i]` makes batch `i` and no other."""
 
-    def __init__(self, num_batches: int) -> None:
-        self.num_batches = num_batches
+    def __init__(self, corpus: Corpus, num_batches: int, length: int) -> None:
+        self.corpus, self.num_batches, self.length = corpus, num_batches, length
 
     def __len__(self) -> int:
         return self.num_batches
@@ -43,58 +51,71 @@ class Epoch(Sequence[Batch]):
     def __getitem__(self, index: int) -> Batch:  # type: ignore[override]  # single batches only, no slices
         if not 0 <= index < self.num_batches:
             raise IndexError(f"expected the number of one of {self.num_batches} batches, received {index}")
-        tokens = self.window(index).long()  # (B, T + 1)
+        if isinstance(self.corpus, MappedTokens):
+            tokens = self.corpus.windows(self.starts(index), self.length)
+        else:
+            tokens = self.window(self.corpus, index).long()  # (B, T + 1)
         return tokens[:, :-1], tokens[:, 1:]
 
-    def window(self, index: int) -> Tensor:
-        """The tokens (B, T + 1) of batch `index`: X is all but the last, Y all but the first."""
+    def window(self, corpus: Tensor, index: int) -> Tensor:
+        """The tokens (B, T + 1) of batch `index`: one gather from a view."""
+        return corpus.unfold(0, self.length, 1)[torch.from_numpy(self.starts(index))]
+
+    def starts(self, index: int) -> NDArray[np.int64]:
+        """The places (B,) where the windows of batch `index` begin."""
         raise NotImplementedError
 
 
 class RandomEpoch(Epoch):
-    """Neighbouring pieces of T tokens, from a random offset on, in random order: one gather a batch."""
+    """Neighbouring pieces of T tokens, from a random offset on, in random order."""
 
-    def __init__(self, corpus: Tensor, batch_size: int, num_steps: int, generator: Generator) -> None:
-        offset = generator.randint(0, num_steps - 1)
-        num_subseqs = max(len(corpus) - offset - 1, 0) // num_steps
-        order = array("q", range(num_subseqs))
-        generator.shuffle(order)
-        super().__init__(num_subseqs // batch_size)
-        self.order = torch.from_numpy(np.array(order))
-        self.batch_size = batch_size
-        if self.num_batches:
-            self.windows = corpus[offset:].unfold(0, num_steps + 1, num_steps)  # (num_subseqs, T + 1), a view
+    def __init__(self, corpus: Corpus, batch_size: int, num_steps: int, generator: Generator) -> None:
+        self.offset = generator.randint(0, num_steps - 1)
+        num_subseqs = max(len(corpus) - self.offset - 1, 0) // num_steps
+        super().__init__(corpus, num_subseqs // batch_size, num_steps + 1)
+        self.batch_size, self.num_steps = batch_size, num_steps
+        self.order: NDArray[np.int64] | Permutation
+        if isinstance(corpus, MappedTokens):
+            self.order = Permutation(num_subseqs, [generator.randint(0, 2**32 - 1) for _ in range(4)])
+        else:
+            order = array("q", range(num_subseqs))
+            generator.shuffle(order)
+            self.order = np.array(order)
 
-    def window(self, index: int) -> Tensor:
+    def starts(self, index: int) -> NDArray[np.int64]:
         start = index * self.batch_size
-        return self.windows[self.order[start : start + self.batch_size]]
+        return self.offset + self.num_steps * self.order[start : start + self.batch_size]
 
 
 class SequentialEpoch(Epoch):
     """The text from a random offset on as B long rows; each batch goes on where the one before it ended."""
 
-    def __init__(self, corpus: Tensor, batch_size: int, num_steps: int, generator: Generator) -> None:
+    def __init__(self, corpus: Corpus, batch_size: int, num_steps: int, generator: Generator) -> None:
         offset = generator.randint(0, num_steps)
         length = max(len(corpus) - offset - 1, 0) // batch_size
-        super().__init__(length // num_steps)
-        self.num_steps = num_steps
-        if self.num_batches:
-            self.rows = corpus[offset:].unfold(0, length + 1, length)[:batch_size]  # (B, length + 1), a view
+        super().__init__(corpus, length // num_steps, num_steps + 1)
+        self.batch_size, self.num_steps = batch_size, num_steps
+        self.offset, self.row_length = offset, length
 
-    def window(self, index: int) -> Tensor:
-        start = index * self.num_steps
-        return self.rows[:, start : start + self.num_steps + 1]
+    def starts(self, index: int) -> NDArray[np.int64]:
+        return self.offset + index * self.num_steps + self.row_length * np.arange(self.batch_size)
+
+    def window(self, corpus: Tensor, index: int) -> Tensor:
+        """A view: the rows are equally far apart."""
+        first = self.offset + index * self.num_steps
+        last = first + self.row_length * (self.batch_size - 1) + self.length
+        return corpus[first:last].unfold(0, self.length, self.row_length)
 
 
 def seq_data_iter_random(
-    corpus: Sequence[int] | Tensor, batch_size: int, num_steps: int, generator: Generator | None = None
+    corpus: Sequence[int] | Corpus, batch_size: int, num_steps: int, generator: Generator | None = None
 ) -> Iterator[Batch]:
     """The book's random sampling: one epoch of (X, Y), each (B, T) int64, drawn when the first batch is taken."""
     yield from RandomEpoch(*checked(corpus, batch_size, num_steps), generator or random)
 
 
 def seq_data_iter_sequential(
-    corpus: Sequence[int] | Tensor, batch_size: int, num_steps: int, generator: Generator | None = None
+    corpus: Sequence[int] | Corpus, batch_size: int, num_steps: int, generator: Generator | None = None
 ) -> Iterator[Batch]:
     """The book's sequential partitioning: one epoch of (X, Y), each (B, T) int64, drawn when the first is taken."""
     yield from SequentialEpoch(*checked(corpus, batch_size, num_steps), generator or random)
@@ -108,7 +129,7 @@ class SequenceLoader:
 
     def __init__(
         self,
-        corpus: Sequence[int] | Tensor,
+        corpus: Sequence[int] | Corpus,
         batch_size: int,
         num_steps: int,
         *,
@@ -134,11 +155,13 @@ class SequenceLoader:
         return iter(self.epoch())
 
 
-def checked(corpus: Sequence[int] | Tensor, batch_size: int, num_steps: int) -> tuple[Tensor, int, int]:
-    """The corpus as a tensor (N,), and both sizes, once they are seen to be whole numbers of at least 1."""
+def checked(corpus: Sequence[int] | Corpus, batch_size: int, num_steps: int) -> tuple[Corpus, int, int]:
+    """The corpus, as a tensor (N,) if it is in memory, and both sizes, once they are seen to be whole and at least 1."""
     for name, size in (("batch_size", batch_size), ("num_steps", num_steps)):
         if not isinstance(size, int) or size < 1:
             raise ValueError(f"expected {name} as a whole number of at least 1, received {size!r}")
+    if isinstance(corpus, MappedTokens):
+        return corpus, batch_size, num_steps
     row = torch.as_tensor(corpus)
     if row.dim() != 1:
         raise ValueError(f"expected a corpus of one dimension, received shape {tuple(row.shape)}")

@@ -79,18 +79,7 @@ def load_text(path: str | os.PathLike[str] | None = None) -> Text:
 
 def read_text(path: Path) -> str:
     """The characters of a UTF-8 text file, line ends as they stand; one clear sentence where there is no such text."""
-    if path.is_dir():
-        raise ValueError(f"expected a text file, received the folder {path}")
-    if not path.exists():
-        raise FileNotFoundError(f"there is no text file {path}")
-    if not path.is_file():
-        raise ValueError(f"expected a text file, and {path} is not a regular file")
-    try:
-        content = path.read_bytes()
-    except PermissionError:
-        raise PermissionError(f"no permission to read the text file {path}") from None
-    if not content:
-        raise ValueError(f"the text file {path} is empty")
+    content = read_content(path)
     zero = content.find(0)
     if zero >= 0:
         raise ValueError(f"{path} is not a text: byte {zero} is 0x00 (counted from 0)")
@@ -100,6 +89,28 @@ def read_text(path: Path) -> str:
         bad = content[error.start]
         message = f"{path} is not UTF-8 text: byte {error.start} is 0x{bad:02x} (counted from 0), {error.reason}"
         raise ValueError(message) from None
+
+
+def read_content(path: Path) -> bytes:
+    """The bytes of a text file; one clear sentence where there are none to be had."""
+    check_file(path)
+    return path.read_bytes()
+
+
+def check_file(path: Path) -> None:
+    """FileNotFoundError, PermissionError or ValueError unless `path` is a file that holds something to read."""
+    if path.is_dir():
+        raise ValueError(f"expected a text file, received the folder {path}")
+    if not path.exists():
+        raise FileNotFoundError(f"there is no text file {path}")
+    if not path.is_file():
+        raise ValueError(f"expected a text file, and {path} is not a regular file")
+    try:
+        with open(path, "rb") as file:
+            if not file.read(1):
+                raise ValueError(f"the text file {path} is empty")
+    except PermissionError:
+        raise PermissionError(f"no permission to read the text file {path}") from None
 
 
 def find_time_machine(*, download: bool = True) -> Path | None:

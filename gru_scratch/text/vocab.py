@@ -47,9 +47,18 @@ class Vocab:
         min_freq: int = 0,
         reserved_tokens: Sequence[str] | None = None,
     ) -> None:
-        frequencies = count_corpus(tokens if tokens is not None else [])
-        self._token_freqs = frequencies.most_common()
-        names = [UNKNOWN, *(reserved_tokens or [])]
+        self._build(count_corpus(tokens if tokens is not None else []), min_freq, reserved_tokens or [])
+
+    @classmethod
+    def from_counts(cls, counts: Counter[Any], min_freq: int = 0) -> Vocab:
+        """The vocabulary of a text whose tokens are counted already, in the order of their first appearance."""
+        vocab = cls()
+        vocab._build(counts, min_freq, [])
+        return vocab
+
+    def _build(self, counts: Counter[Any], min_freq: int, reserved_tokens: Sequence[str]) -> None:
+        self._token_freqs = counts.most_common()
+        names = [UNKNOWN, *reserved_tokens]
         taken = set(names)
         common = [token for token, count in self._token_freqs if count >= min_freq and token not in taken]
         self._number(names + common)

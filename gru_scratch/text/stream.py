@@ -1,0 +1,173 @@
+"""A text of any size, read once from end to end in little memory, and its tokens counted or numbered on the way.
+
+The chunks are small enough to stay in a processor's cache, and all work on them is NumPy's or the codec's.
+"""
+
+from __future__ import annotations
+
+import codecs
+import io
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import repeat
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gru_scratch.text.corpus import clean_lines
+from gru_scratch.text.vocab import Vocab
+
+CHUNK_BYTES = 1 << 18
+
+Piece = Any
+"""Part of a text: `str` for characters, `bytes` for bytes, a list of `str` for words."""
+
+
+class Hash(Protocol):
+    def update(self, data: bytes, /) -> None: ...
+
+
+def read_pieces(
+    path: Path, kind: str, cleaning: str, digest: Hash, progress: Callable[[int], object] = lambda size: None
+) -> Iterator[Piece]:
+    """The text of a file in pieces, each ready to be counted or numbered by its kind of token.
+
+    Line ends \\r\\n and \\r become \\n, as Python reads a text file, unless the tokens are bytes. With the `cleaning`
+    "book" the text is cleaned line by line. `digest` is fed the bytes of the file; `progress` is told their number.
+
+    Raises ValueError with the place of a zero byte, or of one that is not UTF-8 (byte tokens take any).
+    """
+    chunks = _read_chunks(path, digest, progress)
+    if kind == "byte" and cleaning == "raw":
+        return chunks
+    characters: Iterator[str] = _decode(chunks, path)
+    if cleaning == "book":
+        characters = _clean(characters)
+    if kind == "byte":
+        return (piece.encode() for piece in characters)
+    return _words(characters) if kind == "word" else characters
+
+
+def _read_chunks(path: Path, digest: Hash, progress: Callable[[int], object]) -> Iterator[bytes]:
+    with open(path, "rb", buffering=0) as file:
+        while chunk := file.read(CHUNK_BYTES):
+            digest.update(chunk)
+            yield chunk
+            progress(len(chunk))
+
+
+def _decode(chunks: Iterator[bytes], path: Path) -> Iterator[str]:
+    """UTF-8 to characters; both decoders keep what a chunk cuts in two (a character, \\r\\n) for the next."""
+    decode_bytes = codecs.getincrementaldecoder("utf-8")()
+    line_ends = io.IncrementalNewlineDecoder(None, translate=True)
+    read = 0
+    for chunk in chunks:
+        zero = chunk.find(0)
+        if zero >= 0:
+            raise ValueError(f"{path} is not a text: byte {read + zero} is 0x00 (counted from 0)")
+        waiting = len(decode_bytes.getstate()[0])
+        try:
+            piece = line_ends.decode(decode_bytes.decode(chunk))
+        except UnicodeDecodeError as error:
+            raise not_utf8(path, read - waiting, error) from None
+        read += len(chunk)
+        yield piece
+    waiting = len(decode_bytes.getstate()[0])
+    try:
+        yield line_ends.decode(decode_bytes.decode(b"", final=True), final=True)
+    except UnicodeDecodeError as error:
+        raise not_utf8(path, read - waiting, error) from None
+
+
+def not_utf8(path: Path, start: int, error: UnicodeDecodeError) -> ValueError:
+    """The error to raise for bytes that are no UTF-8 text, where what was decoded began at byte `start` of the file."""
+    bad = error.object[error.start]
+    place = start + error.start
+    return ValueError(f"{path} is not UTF-8 text: byte {place} is 0x{bad:02x} (counted from 0), {error.reason}")
+
+
+def _clean(pieces: Iterator[str]) -> Iterator[str]:
+    """The book's cleaning, of whole lines."""
+    rest = ""
+    for piece in pieces:
+        lines, newline, rest_of_piece = piece.rpartition("\n")
+        if newline:
+            yield "".join(clean_lines(rest + lines))
+            rest = rest_of_piece
+        else:
+            rest += piece
+    yield "".join(clean_lines(rest))
+
+
+def _words(pieces: Iterator[str]) -> Iterator[list[str]]:
+    """Whole words; one that a piece cuts in two waits for the next."""
+    rest = ""
+    for piece in filter(None, pieces):
+        words = (rest + piece).split()
+        rest = "" if piece[-1].isspace() else words.pop()
+        yield words
+    yield rest.split()
+
+
+def code_points(piece: str | bytes) -> NDArray[Any]:
+    """The number of each character or byte: uint8 where that is enough, else uint32."""
+    if isinstance(piece, str) and not piece.isascii():
+        return np.frombuffer(piece.encode("utf-32-le"), dtype="<u4")
+    return np.frombuffer(piece.encode("ascii") if isinstance(piece, str) else piece, dtype=np.uint8)
+
+
+class CodeCounter:
+    """Counts characters or bytes, and knows in which order they first appeared."""
+
+    def __init__(self) -> None:
+        self.counts = np.zeros(0x110000, np.int64)
+        self.order: list[int] = []
+
+    def add(self, piece: str | bytes) -> None:
+        codes = code_points(piece)
+        counts = np.bincount(codes)
+        seen = self.counts[: len(counts)]
+        new = np.flatnonzero((seen == 0) & (counts > 0))
+        if len(new):
+            # Written from the last place to the first, so that the first is what stays.
+            place = np.empty(len(counts), np.int64)
+            place[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)
+            self.order += new[np.argsort(place[new])].tolist()
+        seen += counts
+
+    def result(self) -> Counter[str]:
+        return Counter({chr(code): int(self.counts[code]) for code in self.order})
+
+
+class WordCounter:
+    """Counts words, in the order of their first appearance."""
+
+    def __init__(self) -> None:
+        self.words: Counter[str] = Counter()
+
+    def add(self, piece: list[str]) -> None:
+        self.words.update(piece)
+
+    def result(self) -> Counter[str]:
+        return self.words
+
+
+def number_type(vocab_size: int) -> np.dtype[Any]:
+    """The smallest of uint8, uint16 and uint32 that holds the number of every token."""
+    return np.dtype(next(t for t in ("<u1", "<u2", "<u4") if vocab_size - 1 <= np.iinfo(t).max))
+
+
+def encoder(vocab: Vocab, kind: str) -> Callable[[Piece], NDArray[Any]]:
+    """A function from pieces to the numbers of their tokens."""
+    dtype = number_type(len(vocab))
+    if kind == "word":
+        find = vocab.token_to_idx.get
+        return lambda words: np.fromiter(map(find, words, repeat(vocab.unk)), dtype, count=len(words))
+    table = np.full(0x110000, vocab.unk, dtype)
+    for token, index in vocab.token_to_idx.items():
+        if len(token) == 1:
+            table[ord(token)] = index
+    # "clip" spares a second look at the codes, none of which is outside the table.
+    return lambda piece: table.take(code_points(piece), mode="clip")

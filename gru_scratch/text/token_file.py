@@ -1,0 +1,159 @@
+"""Texts that are larger than memory, as numbers in a file: made by two passes over the text, then mapped.
+
+    TEXT.char.tokens        the numbers, each in 1, 2 or 4 bytes as the vocabulary needs, little-endian
+    TEXT.char.tokens.json   the vocabulary, and SHA-256 sums of the text, of the numbers and of the vocabulary
+
+The sums are compared each time, so that numbers of a text that has changed since, or that are damaged, are made anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gru_scratch.text.corpus import check_file
+from gru_scratch.text.locking import Lock
+from gru_scratch.text.mapped import MappedTokens
+from gru_scratch.text.stream import CodeCounter, WordCounter, encoder, number_type, read_pieces
+from gru_scratch.text.vocab import Vocab
+
+FORMAT = 1
+
+Progress = Callable[[str, int, int], object]
+"""Told what is being done, how many bytes more are done, and of how many."""
+
+
+@dataclass(frozen=True)
+class TokenFile:
+    """A text as numbers in a file."""
+
+    tokens: MappedTokens
+    vocab: Vocab
+    sha256: str
+    """Of the text's own file."""
+    notice: str | None
+    """What a person should know: the file was there, but could not be used. Or None."""
+
+
+def open_token_file(
+    text: Path,
+    kind: str = "char",
+    *,
+    cleaning: str = "raw",
+    min_freq: int = 0,
+    folder: Path | None = None,
+    progress: Progress = lambda task, done, total: None,
+) -> TokenFile:
+    """The token file of a text, made if it is not there, or not of this text.
+
+    Args:
+        text: a text file of any size.
+        kind: of token: char, word or byte.
+        cleaning: raw, or book: the book's cleaning, line by line.
+        min_freq: tokens that occur less often get the number of `<unk>`.
+        folder: where token files are kept; by default beside the text.
+
+    Raises what `check_file` and `read_pieces` raise; ValueError if the text holds no token, or changes meanwhile;
+    OSError if the file cannot be written.
+    """
+    check_file(text)
+    folder = text.parent if folder is None else folder
+    folder.mkdir(parents=True, exist_ok=True)
+    marks = [text.name, kind, *([cleaning] if cleaning != "raw" else []), *([f"min{min_freq}"] if min_freq > 1 else [])]
+    path = folder / (".".join(marks) + ".tokens")
+    wanted = {"format": FORMAT, "tokens": kind, "cleaning": cleaning, "min_freq": min_freq}
+    lock = Lock(folder)
+    try:
+        lock.wait()
+        notice = None
+        if path.exists() or _description(path).exists():
+            sha256 = _file_sha256(text, lambda done: progress("checking", done, text.stat().st_size))
+            try:
+                return TokenFile(*_read(path, wanted | {"source_sha256": sha256}), sha256, None)
+            except ValueError as error:
+                notice = f"{path} is made anew: {error}"
+        sha256 = _make(path, text, wanted, lambda task, done: progress(task, done, text.stat().st_size))
+        return TokenFile(*_read(path, wanted | {"source_sha256": sha256}), sha256, notice)
+    finally:
+        lock.release()
+
+
+def _make(path: Path, text: Path, wanted: dict[str, Any], progress: Callable[[str, int], object]) -> str:
+    """Write the token file and its description; return the SHA-256 of the text."""
+    kind, cleaning = wanted["tokens"], wanted["cleaning"]
+    before = hashlib.sha256()
+    counter: Any = WordCounter() if kind == "word" else CodeCounter()
+    for piece in read_pieces(text, kind, cleaning, before, lambda done: progress("counting", done)):
+        counter.add(piece)
+    vocab = Vocab.from_counts(counter.result(), wanted["min_freq"])
+    if not vocab.token_freqs:
+        raise ValueError(f"{text} holds nothing to learn from: not one token is left of it")
+    encode = encoder(vocab, kind)
+    after, written = hashlib.sha256(), hashlib.sha256()
+    with _replacing(path) as file:
+        for piece in read_pieces(text, kind, cleaning, after, lambda done: progress("encoding", done)):
+            numbers = encode(piece).data
+            written.update(numbers)
+            file.write(numbers)
+        if after.digest() != before.digest():
+            raise ValueError(f"{text} was changed while it was being read: nothing was made of it")
+    content = vocab.to_json()
+    description = wanted | {
+        "source_sha256": before.hexdigest(),
+        "tokens_sha256": written.hexdigest(),
+        "vocab_sha256": hashlib.sha256(content.encode()).hexdigest(),
+        "vocab": content,
+    }
+    with _replacing(_description(path)) as file:
+        file.write((json.dumps(description, indent=1) + "\n").encode())
+    return before.hexdigest()
+
+
+def _read(path: Path, wanted: dict[str, Any]) -> tuple[MappedTokens, Vocab]:
+    """The numbers and their vocabulary. ValueError, with what is wrong, unless both are those of the text."""
+    try:
+        description = json.loads(_description(path).read_bytes())
+        content, sums = description["vocab"], [description[f"{name}_sha256"] for name in ("source", "tokens", "vocab")]
+        sums_now = [wanted["source_sha256"], _file_sha256(path), hashlib.sha256(content.encode()).hexdigest()]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise ValueError("a part of it is missing or damaged") from None
+    if sums_now[0] != sums[0]:
+        raise ValueError("the text has changed since it was made")
+    if sums_now != sums or any(description.get(name) != value for name, value in wanted.items()):
+        raise ValueError("it is damaged, its SHA-256 sums are not the ones noted")
+    vocab = Vocab.from_json(content)
+    return MappedTokens(path, number_type(len(vocab))), vocab
+
+
+def _description(path: Path) -> Path:
+    return path.with_name(path.name + ".json")
+
+
+def _file_sha256(path: Path, progress: Callable[[int], object] = lambda done: None) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb", buffering=0) as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+            progress(len(chunk))
+    return digest.hexdigest()
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Any]:
+    """A file to write, which takes the place of `path` once it is whole and on the disk, or else is gone again."""
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with open(temporary, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
