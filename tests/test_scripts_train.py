@@ -151,12 +151,10 @@ def test_bad_input_to_train(in_process, text: Text, options: list[str], said: st
 
 
 def test_bad_input_by_subprocess(tmp_path: Path) -> None:
-    start = time.monotonic()
     done = run("train", "--text", "nowhere.txt", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "error: there is no text file nowhere.txt\n"
     assert list(tmp_path.iterdir()) == []
-    assert time.monotonic() - start < 60
 
 
 @pytest.fixture(scope="module")
