@@ -71,15 +71,16 @@ def print_header(trainer: Trainer) -> None:
 
 
 def print_result(trainer: Trainer) -> None:
-    """The figures of the last whole epoch, each as what it is."""
+    """The figures of the last epochs, each as what it is."""
     if not trainer.history:
         return
     last = trainer.history[-1]
     print(f"training perplexity {number(last['train_perplexity'])}, {speed(*trainer.history)} on {trainer.device}")
-    tested = [record for record in trainer.history if "held_out_perplexity" in record]
+    tested = [record for record in trainer.history if "held_out_loss" in record]
     if tested:
-        label = trainer.text.held_out_label
-        print(f"held-out perplexity {number(tested[-1]['held_out_perplexity'])} ({label}; epoch {tested[-1]['epoch']})")
+        end, best = tested[-1], min(tested, key=lambda record: float(record["held_out_loss"]))
+        lowest = f"lowest {number(best['held_out_perplexity'])} after epoch {best['epoch']}"
+        print(f"held-out perplexity {number(end['held_out_perplexity'])} after epoch {end['epoch']}, {lowest}")
 
 
 def speed(*records: Record) -> str:

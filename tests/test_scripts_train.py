@@ -59,8 +59,9 @@ def test_a_run_and_its_continuation(tmp_path: Path, text: Text, cell: str, engin
         assert f"\n{header}" in f"\n{done.stdout}"
     assert "trained on the first 300" in done.stdout
     assert re.search(r"^training perplexity \d+\.\d+, \d+\.\d tokens/sec on cpu$", done.stdout, re.MULTILINE)
+    assert "characters, the first 0.01 of the text that is not trained on\n" in done.stdout
     assert re.search(
-        r"^held-out perplexity \d+\.\d+ \(the first 0\.01 of the text that is not", done.stdout, re.MULTILINE
+        r"^held-out perplexity \d+\.\d+ after epoch 4, lowest \d+\.\d+ after epoch \d$", done.stdout, re.MULTILINE
     )
     continuations = done.stdout.splitlines()[-2:]
     assert continuations[0].startswith("time traveller")
@@ -122,8 +123,8 @@ BAD_OPTIONS = [
     (["--text", "latin.txt"], "byte 4 is 0xe9"),
     (["--text", "digits.txt"], "no letter from a to z"),
     (["--text", "short.txt"], "it has 20 tokens, and one batch of 32 sequences of 35 steps needs 1156"),
-    (["--out", "taken"], "taken is not empty"),
-    (["--out", "short.txt"], "short.txt"),
+    (["--out", "taken"], "the run folder taken is not empty"),
+    (["--out", "short.txt"], "cannot make the run folder short.txt: File exists"),
 ]
 
 

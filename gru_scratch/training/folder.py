@@ -41,12 +41,16 @@ FORMAT = 1
 def create_folder(config: TrainConfig) -> Path:
     """Make the folder that `config` asks for: `out`, new or empty, else the first free of runs/CELL-ENGINE, ...-2, ...
 
-    Raises ValueError if `out` holds anything: what was there before is never written over.
+    Raises ValueError if `out` holds anything, for what was there before is never written over, or cannot be made.
     """
     if config.out is not None:
-        config.out.mkdir(parents=True, exist_ok=True)
-        if any(config.out.iterdir()):
-            raise ValueError(f"{config.out} is not empty: give --out a new folder")
+        try:
+            config.out.mkdir(parents=True, exist_ok=True)
+            taken = any(config.out.iterdir())
+        except OSError as error:
+            raise ValueError(f"cannot make the run folder {config.out}: {error.strerror}") from error
+        if taken:
+            raise ValueError(f"the run folder {config.out} is not empty: expected a new one")
         return config.out
     name, number = f"{config.cell}-{config.engine}", 1
     while True:
