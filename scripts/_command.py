@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -10,11 +12,15 @@ from typing import NoReturn
 def run_command(command: Callable[[], int]) -> NoReturn:
     """Run `command` and exit with its status.
 
-    2 and one line on stderr for input it cannot use, or a file it cannot read or write; 130 for Ctrl-C.
+    2 and one line on stderr for input it cannot use, or a file it cannot read or write; 130 for Ctrl-C; 141, as other
+    commands, where its output is no longer read.
     """
     try:
         status = command()
         sys.stdout.flush()
+    except BrokenPipeError:  # whoever read our output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to flush at exit
+        status = 128 + signal.SIGPIPE
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         status = 2

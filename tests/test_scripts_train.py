@@ -255,6 +255,15 @@ def test_a_killed_run_leaves_a_folder_that_works(tmp_path: Path, text: Text) -> 
     assert (after.returncode, after.stderr) == (0, "")
 
 
+def test_output_that_is_no_longer_read_ends_a_command_quietly(tmp_path: Path, trained: Path) -> None:
+    with start("generate", trained, "--length", 5, cwd=tmp_path) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        err = process.stderr.read()
+    assert (process.returncode, err) == (141, "")
+
+
 def test_a_second_run_gets_a_folder_of_its_own(in_process, text: Text) -> None:  # type: ignore[no-untyped-def]
     for _ in range(2):
         status, _, _ = in_process("train", "--text", text.path, *SMALL, "--epochs", 1, "--cell", "rnn")
