@@ -67,7 +67,8 @@ def print_header(trainer: Trainer) -> None:
     print(f"vocabulary  {len(text.vocab)}")
     print(f"model       {config.cell}, engine {config.engine}{gate[resets_after(config)]}")
     print(f"parameters  {count_parameters(trainer.model):,}")
-    print(f"device      {trainer.device}, {torch.get_num_threads()} threads")
+    threads = torch.get_num_threads()
+    print(f"device      {trainer.device}, {threads} thread{'s' if threads > 1 else ''}")
 
 
 def print_result(trainer: Trainer) -> None:
