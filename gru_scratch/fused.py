@@ -253,7 +253,7 @@ def run(
     tensors = [inputs, *state, *(w for w in weights if w is not None), *params.values()]
     if _transformed() and (torch.compiler.is_compiling() or _concerned(tensors)):
         return unroll.run(cell, inputs, state, weights, params, masks, lengths)
-    tracing = torch.jit.is_tracing()  # type: ignore[no-untyped-call]
+    tracing = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
     keep = tracing or (torch.is_grad_enabled() and any(x.requires_grad for x in tensors))
     named = [params[name] for name in cell.params], [masks[name] for name in cell.masks]
     found = torch.ops.gru_scratch.forward(registry.key(cell), keep, inputs, *weights, lengths, list(state), *named)
