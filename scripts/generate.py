@@ -26,6 +26,8 @@ class GenerateConfig:
     """What to continue; cleaned as the text of the run was."""
     length: int = 200
     """Characters to add."""
+    cell: str | None = None
+    """Where the file of a cell of your own is now, as path/to/file.py:ClassName (None: where it was in training)."""
     device: str = "auto"
     """cpu, cuda, cuda:1, mps; auto takes a GPU where there is one."""
 
@@ -33,7 +35,7 @@ class GenerateConfig:
 def main() -> int:
     config = tyro.cli(GenerateConfig)
     device = pick_device(config.device)
-    run = load_run(config.run, device)
+    run = load_run(config.run, device, cell=config.cell)
     prefix = clean_prefix(config.prefix)
     if config.prefix and not prefix:
         raise ValueError(

@@ -13,7 +13,7 @@ from _command import run_command
 from tqdm import tqdm
 
 from gru_scratch.generate import samples
-from gru_scratch.training.build import build_model, count_parameters, pick_device, resets_after
+from gru_scratch.training.build import build_model, count_parameters, find_cell_file, pick_device
 from gru_scratch.training.config import TrainConfig
 from gru_scratch.training.data import read_run_text
 from gru_scratch.training.folder import create_folder, save_run
@@ -30,7 +30,8 @@ def main() -> int:
     if text.source.notice:
         print(f"note: {text.source.notice}", file=sys.stderr)
     torch.manual_seed(config.seed)
-    trainer = Trainer(config, build_model(config, len(text.vocab), device), text, device)
+    cell_file = find_cell_file(config)
+    trainer = Trainer(config, build_model(config, len(text.vocab), device, cell_file), text, device, cell_file)
     folder = create_folder(config)
     print_header(trainer)
     print(f"run folder  {folder}", flush=True)
@@ -61,11 +62,12 @@ def main() -> int:
 def print_header(trainer: Trainer) -> None:
     config, text = trainer.config, trainer.text
     gate = {True: ", reset gate after the product", False: ", reset gate before the product", None: ""}
+    layers = f", {config.num_layers} layers" if config.num_layers > 1 else ""
     held_out = f"{len(text.held_out):,} characters, " if len(text.held_out) else ""
     print(f"text        {text.source.name}, {text.num_tokens:,} characters; trained on the first {len(text.train):,}")
     print(f"held out    {held_out}{text.held_out_label}")
     print(f"vocabulary  {len(text.vocab)}")
-    print(f"model       {config.cell}, engine {config.engine}{gate[resets_after(config)]}")
+    print(f"model       {config.cell}{layers}, engine {config.engine}{gate[config.resets_after]}")
     print(f"parameters  {count_parameters(trainer.model):,}")
     threads = torch.get_num_threads()
     print(f"device      {trainer.device}, {threads} thread{'s' if threads > 1 else ''}")

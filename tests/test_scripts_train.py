@@ -50,7 +50,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.C
     return run_script
 
 
-@pytest.mark.parametrize(("cell", "engine"), [("gru", "textbook"), ("lstm", "builtin")])
+@pytest.mark.parametrize(("cell", "engine"), [("gru", "fused"), ("gru", "textbook"), ("lstm", "builtin")])
 def test_a_run_and_its_continuation(tmp_path: Path, text: Text, cell: str, engine: str) -> None:
     done = run("train", "--text", text.path, "--epochs", 4, *SMALL, "--cell", cell, "--engine", engine, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -94,15 +94,18 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(in_process, t
 def test_help_names_every_option_with_its_default(in_process) -> None:  # type: ignore[no-untyped-def]
     status, out, _ = in_process("train", "--help")
     assert status == 0
-    options = "cell engine text batch-size num-steps num-hiddens lr clip epochs max-tokens val-fraction seed device out"
+    options = (
+        "cell engine text batch-size num-steps num-hiddens num-layers reset-after no-reset-after lr clip epochs "
+        "max-tokens val-fraction seed device out"
+    )
     for option in options.split():
         assert re.search(rf"--{option}\b", out), option
-    for default in ("default: gru", "default: textbook", "default: 32", "default: 500", "default: 10000"):
+    for default in ("default: gru", "default: fused", "default: 32", "default: 500", "default: 10000"):
         assert default in " ".join(out.replace("│", " ").split())
 
 
 BAD_OPTIONS = [
-    (["--cell", "gruu"], "rnn, gru, lstm, received 'gruu'"),
+    (["--cell", "gruu"], "layer-norm-lstm, path/to/file.py:ClassName, received 'gruu'"),
     (["--engine", "cudnn"], "cudnn"),
     (["--no-such-option", "1"], "no-such-option"),
     (["--batch-size", "0"], "batch_size must be at least 1, received 0"),
@@ -268,7 +271,7 @@ def test_a_second_run_gets_a_folder_of_its_own(in_process, text: Text) -> None: 
     for _ in range(2):
         status, _, _ = in_process("train", "--text", text.path, *SMALL, "--epochs", 1, "--cell", "rnn")
         assert status == 0
-    assert sorted(path.name for path in Path("runs").iterdir()) == ["rnn-textbook", "rnn-textbook-2"]
+    assert sorted(path.name for path in Path("runs").iterdir()) == ["rnn-fused", "rnn-fused-2"]
 
 
 def test_a_text_without_the_books_letters_is_continued_from_its_own_opening(in_process) -> None:  # type: ignore[no-untyped-def]

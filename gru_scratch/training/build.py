@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from gru_scratch.cells import CellFile, is_path, make_cell, resolve_cell
 from gru_scratch.convert import scratch_to_torch, torch_to_scratch
+from gru_scratch.layers import GRU, LSTM, RNN, Recurrent
 from gru_scratch.model import ForwardFn, GetParams, InitState, RNNModel, RNNModelScratch
 from gru_scratch.scratch import gru, lstm, rnn
 from gru_scratch.training.config import TrainConfig
@@ -17,42 +20,87 @@ SCRATCH: dict[str, tuple[GetParams, InitState, ForwardFn]] = {
     "gru": (gru.get_gru_params, gru.init_gru_state, gru.gru),
     "lstm": (lstm.get_lstm_params, lstm.init_lstm_state, lstm.lstm),
 }
-BUILTIN: dict[str, Callable[[int, int], nn.RNNBase]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
+BUILTIN: dict[str, type[nn.RNNBase]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
+LAYERS: dict[str, Any] = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
 
 Model = RNNModelScratch | RNNModel
 
 
-def build_model(config: TrainConfig, vocab_size: int, device: torch.device) -> Model:
+def build_model(config: TrainConfig, vocab_size: int, device: torch.device, cell_file: CellFile | None = None) -> Model:
     """A model with fresh parameters, drawn from PyTorch's global generator.
 
-    textbook: the functions of `scratch/`, the GRU with its reset gate before the product, as in the book.
-    builtin: the layer of `torch.nn`, whose GRU has its reset gate after the product.
+    textbook: the functions of `scratch/` for the book's own models, else a layer with the engine of that name.
+    fused: a layer with the engine of that name. Of the book's own models it has the parameters that `scratch/` draws.
+    builtin: the layer of `torch.nn`.
 
-    Raises ValueError if the model does not fit into memory.
+    All but the book's own models are drawn from `torch.nn`'s distributions: weights of N(0, 0.01) let no signal through
+    a stack of layers.
+
+    Args:
+        cell_file: the recorded file of a user's cell (None: the file that `config.cell` names, as it is now). Its code
+            is executed.
+
+    Raises:
+        ValueError: the model does not fit into memory; or as `resolve_cell`.
+        FileNotFoundError: there is no file of the cell.
     """
     config.validate()
     try:
-        if config.engine == "textbook":
-            return RNNModelScratch(vocab_size, config.num_hiddens, device, *SCRATCH[config.cell])
-        return RNNModel(BUILTIN[config.cell](vocab_size, config.num_hiddens), vocab_size).to(device)
+        if config.is_the_books:
+            return _books_model(config, vocab_size, device)
+        return RNNModel(_layer(config, vocab_size, cell_file), vocab_size).to(device)
     except RuntimeError as error:  # how PyTorch says that memory is short
         raise ValueError(f"cannot make a {config.cell} of {config.num_hiddens} hidden units: {error}") from error
 
 
-def resets_after(config: TrainConfig) -> bool | None:
-    """Whether the GRU's reset gate acts after the recurrent product; None for other cells."""
-    return config.engine == "builtin" if config.cell == "gru" else None
+def _books_model(config: TrainConfig, vocab_size: int, device: torch.device) -> Model:
+    """One layer with the book's initial numbers, drawn in its order, and with its one bias a gate."""
+    scratch = RNNModelScratch(vocab_size, config.num_hiddens, device, *SCRATCH[config.cell])
+    if config.engine == "textbook":
+        return scratch
+    model = RNNModel(_layer(config, vocab_size), vocab_size).to(device)
+    model.load_state_dict(scratch_to_torch(config.cell, [param.detach() for param in scratch.params]))
+    model.rnn.bias_hh_l0.requires_grad_(False)
+    return model
+
+
+def _layer(config: TrainConfig, vocab_size: int, cell_file: CellFile | None = None) -> nn.Module:
+    sizes: dict[str, Any] = {
+        "input_size": vocab_size,
+        "hidden_size": config.num_hiddens,
+        "num_layers": config.num_layers,
+    }
+    if config.engine == "builtin":
+        return BUILTIN[config.cell](**sizes)
+    if config.resets_after is not None:
+        sizes["reset_after"] = config.resets_after
+    if config.cell in LAYERS:
+        layer: nn.Module = LAYERS[config.cell](**sizes, engine=config.engine)
+        return layer
+    cell = resolve_cell(config.cell) if cell_file is None else cell_file.load()
+    return Recurrent(make_cell(cell), **sizes, engine=config.engine)
+
+
+def find_cell_file(config: TrainConfig) -> CellFile | None:
+    """The file of a user's cell as it is now, to be recorded; None for a shipped cell. Nothing is executed.
+
+    Raises FileNotFoundError or ValueError as `CellFile.find`.
+    """
+    return CellFile.find(config.cell) if is_path(config.cell) else None
 
 
 def get_weights(config: TrainConfig, model: Model) -> dict[str, Tensor]:
-    """The parameters under `torch.nn`'s names, whatever engine the model runs on; for reading only."""
+    """The parameters under the names of `RNNModel`, whatever engine the model runs on; for reading only."""
     if isinstance(model, RNNModelScratch):
         return scratch_to_torch(config.cell, [param.detach() for param in model.params])
     return {name: weight.detach() for name, weight in model.state_dict().items()}
 
 
 def set_weights(config: TrainConfig, model: Model, weights: Mapping[str, Tensor]) -> None:
-    """Give a model the parameters that `get_weights` read. ValueError if names or shapes are not the model's."""
+    """Give a model the parameters that `get_weights` read, of any engine that has its cell.
+
+    In the book's own models two biases become their sum. ValueError if names or shapes are not the model's.
+    """
     expected = {name: tuple(weight.shape) for name, weight in get_weights(config, model).items()}
     received = {name: tuple(weight.shape) for name, weight in weights.items()}
     if expected != received:
@@ -65,14 +113,31 @@ def set_weights(config: TrainConfig, model: Model, weights: Mapping[str, Tensor]
         with torch.no_grad():
             for param, value in zip(model.params, torch_to_scratch(config.cell, weights), strict=True):
                 param.copy_(value)
-    else:
-        model.load_state_dict(dict(weights))
+        return
+    if config.is_the_books:
+        weights = scratch_to_torch(config.cell, torch_to_scratch(config.cell, weights))
+    model.load_state_dict(dict(weights))
+
+
+def state_to_rows(state: Any) -> tuple[Tensor, ...]:
+    """The state of a model as tensors (layers, B, H), whatever engine it runs on; none for None."""
+    parts = () if state is None else (state,) if isinstance(state, Tensor) else tuple(state)
+    return tuple(part if part.dim() == 3 else part.unsqueeze(0) for part in parts)
+
+
+def state_from_rows(model: Model, rows: tuple[Tensor, ...]) -> Any:
+    """The inverse of `state_to_rows`, in the form that `model` takes."""
+    if not rows:
+        return None
+    if isinstance(model, RNNModelScratch):
+        return tuple(row.squeeze(0) for row in rows)
+    return rows[0] if len(rows) == 1 else rows
 
 
 def count_parameters(model: Model) -> int:
     """Numbers that training changes."""
     params = model.params if isinstance(model, RNNModelScratch) else list(model.parameters())
-    return sum(param.numel() for param in params)
+    return sum(param.numel() for param in params if param.requires_grad)
 
 
 def pick_device(name: str) -> torch.device:

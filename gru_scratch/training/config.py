@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, get_args
 
-CELLS = ("rnn", "gru", "lstm")
-ENGINES = ("textbook", "builtin")
+from tyro.conf import DisallowNone
+
+from gru_scratch.cells import CELLS, is_path
+
+Engine: TypeAlias = Literal["fused", "textbook", "builtin"]
+ENGINES: tuple[Engine, ...] = get_args(Engine)
+BUILTIN_CELLS = ("rnn", "gru", "lstm")
 
 
 @dataclass(frozen=True)
@@ -16,9 +21,11 @@ class TrainConfig:
     """Train a character model. The defaults are the settings of Dive into Deep Learning, chapters 8 and 9."""
 
     cell: str = "gru"
-    """Recurrent cell: rnn, gru or lstm."""
-    engine: Literal["textbook", "builtin"] = "textbook"
-    """textbook: the equations of gru_scratch/scratch. builtin: the layer of torch.nn."""
+    """Recurrent cell: rnn, gru, lstm, mgu, cifg, peephole-lstm, layer-norm-gru, layer-norm-lstm; or one of your own, as
+    path/to/file.py:ClassName."""
+    engine: Engine = "fused"
+    """fused: the fast engine, with gradients by hand. textbook: the equations step by step, with autograd. builtin: the
+    layer of torch.nn, which has rnn, gru and lstm."""
     text: Path | None = None
     """Text file to learn, in UTF-8 (None: The Time Machine)."""
     batch_size: int = 32
@@ -27,6 +34,11 @@ class TrainConfig:
     """Characters of a sequence, through which gradients flow."""
     num_hiddens: int = 256
     """Hidden units."""
+    num_layers: int = 1
+    """Recurrent layers, each reading the one below."""
+    reset_after: DisallowNone[bool | None] = None
+    """Whether the GRU's reset gate acts after the candidate's recurrent product, as in nn.GRU, or before it, as in the
+    book (None: before; after with engine builtin, which has no other)."""
     lr: float = 1.0
     """Learning rate of stochastic gradient descent."""
     clip: float = 1.0
@@ -49,10 +61,12 @@ class TrainConfig:
 
     def validate(self) -> None:
         """Raise ValueError or TypeError, in one sentence, for the first option that no run can use."""
-        _one_of("cell", self.cell, CELLS)
+        if not is_path(self.cell):
+            _one_of("cell", self.cell, (*CELLS, "path/to/file.py:ClassName"))
         _one_of("engine", self.engine, ENGINES)
+        self._check_engine()
         _one_of("sampling", self.sampling, ("sequential", "random"))
-        for name in ("batch_size", "num_steps", "num_hiddens", "epochs"):
+        for name in ("batch_size", "num_steps", "num_hiddens", "num_layers", "epochs"):
             _whole_number(name, getattr(self, name), least=1)
         _whole_number("seed", self.seed, least=0)
         _whole_number("max_tokens", self.max_tokens, least=-1)
@@ -66,6 +80,46 @@ class TrainConfig:
             raise ValueError(f"clip must be a number above 0, received {self.clip}")
         if self.val_fraction is not None and not 0 <= self.val_fraction <= 1:
             raise ValueError(f"val_fraction must be between 0 and 1, received {self.val_fraction}")
+
+    def _check_engine(self) -> None:
+        if self.reset_after is not None and self.cell != "gru":
+            raise ValueError(f"reset_after is an option of the cell gru; the cell is {self.cell}")
+        if self.engine != "builtin":
+            return
+        if self.cell not in BUILTIN_CELLS:
+            raise ValueError(
+                f"engine builtin has the cells {', '.join(BUILTIN_CELLS)} of torch.nn alone, received {self.cell}: "
+                "engines fused and textbook have every cell"
+            )
+        if self.reset_after is False:
+            raise ValueError(
+                "engine builtin cannot reset before the product: nn.GRU's reset gate acts after it, and no choice of "
+                "parameters makes the two equal; engines fused and textbook have both"
+            )
+
+    @property
+    def resets_after(self) -> bool | None:
+        """Whether the GRU's reset gate acts after the recurrent product; None for other cells."""
+        if self.cell != "gru":
+            return None
+        return self.engine == "builtin" if self.reset_after is None else self.reset_after
+
+    @property
+    def is_the_books(self) -> bool:
+        """Whether the model is one of the book's own: one layer of its RNN, GRU or LSTM, with one bias a gate."""
+        books_cell = self.cell in ("rnn", "lstm") or self.resets_after is False
+        return self.engine != "builtin" and books_cell and self.num_layers == 1
+
+    @property
+    def cell_name(self) -> str:
+        """The cell's name without the path of its file."""
+        return self.cell.rpartition(":")[2] if is_path(self.cell) else self.cell
+
+    def under_engine(self, engine: Engine) -> TrainConfig:
+        """The same model on another engine. ValueError, with the reason, if that engine cannot compute it."""
+        config = replace(self, engine=engine, reset_after=self.resets_after)
+        config.validate()
+        return config
 
     def to_json(self) -> dict[str, Any]:
         """The options as JSON holds them: paths as strings."""

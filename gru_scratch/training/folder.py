@@ -13,7 +13,7 @@ manifest.json       SHA-256 sums of the others, but `state`, which carries its o
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,9 @@ from typing import Any
 import safetensors.torch
 import torch
 
+from gru_scratch.cells import CellFile, is_path
 from gru_scratch.text.vocab import Vocab
-from gru_scratch.training.build import Model, build_model, get_weights, resets_after, set_weights
+from gru_scratch.training.build import Model, build_model, get_weights, set_weights
 from gru_scratch.training.checkpoint import (
     pack_snapshot,
     read_json,
@@ -31,7 +32,7 @@ from gru_scratch.training.checkpoint import (
     write_atomically,
     write_files,
 )
-from gru_scratch.training.config import TrainConfig
+from gru_scratch.training.config import Engine, TrainConfig
 from gru_scratch.training.curve import draw_curve
 from gru_scratch.training.trainer import Trainer
 
@@ -52,7 +53,7 @@ def create_folder(config: TrainConfig) -> Path:
         if taken:
             raise ValueError(f"the run folder {config.out} is not empty: expected a new one")
         return config.out
-    name, number = f"{config.cell}-{config.engine}", 1
+    name, number = f"{config.cell_name}-{config.engine}", 1
     while True:
         folder = Path("runs") / (name if number == 1 else f"{name}-{number}")
         try:
@@ -68,7 +69,7 @@ def save_run(folder: Path, trainer: Trainer, sample: str) -> None:
     config, text = trainer.config, trainer.text
     write_atomically(folder / "state", pack_snapshot(trainer.snapshot()))
     weights = {name: weight.cpu().contiguous() for name, weight in get_weights(config, trainer.model).items()}
-    title = f"{config.cell} ({config.engine}, {config.num_hiddens} units) on {text.source.name}"
+    title = f"{config.cell_name} ({config.engine}, {config.num_hiddens} units) on {text.source.name}"
     write_files(
         folder,
         {
@@ -91,11 +92,24 @@ class LoadedRun:
     model: Model
 
 
-def load_run(folder: Path, device: torch.device) -> LoadedRun:
+def load_run(
+    folder: Path,
+    device: torch.device,
+    *,
+    cell: str | None = None,
+    engine: Engine | None = None,
+) -> LoadedRun:
     """Read a model back from its run folder.
 
-    Raises FileNotFoundError if there is no such folder; ValueError, with the file, if it is not a run folder, or if
-    anything in it is missing, cut short or changed.
+    A user's cell is imported from the file that the run recorded, if that has not changed since; code that lies in the
+    run folder itself is never executed.
+
+    Args:
+        cell: a file to take the user's cell from instead, as path/to/file.py:ClassName.
+        engine: the engine to run the model on, if not the run's own.
+
+    Raises FileNotFoundError if there is no such folder, or no file of its cell; ValueError, with the file, if it is not
+    a run folder, if anything in it is missing, cut short or changed, or if the engine cannot compute the cell.
     """
     if not folder.exists():
         raise FileNotFoundError(f"there is no run folder {folder}")
@@ -107,8 +121,11 @@ def load_run(folder: Path, device: torch.device) -> LoadedRun:
         raise ValueError(f"{path} is of format {described.get('format')}; this version reads format {FORMAT}")
     try:
         config = TrainConfig.from_json(described["options"])
+        if engine is not None:
+            config = config.under_engine(engine)
+        cell_file = _cell_file(folder, config, described["model"]["cell_file"], cell)
         vocab = Vocab.from_json(read_verified(folder, "vocab.json").decode())
-        model = build_model(config, len(vocab), device)
+        model = build_model(config, len(vocab), device, cell_file)
         weights = read_tensors(read_verified(folder, "model.safetensors"), folder / "model.safetensors")
         set_weights(config, model, weights)
     except KeyError as error:
@@ -116,12 +133,31 @@ def load_run(folder: Path, device: torch.device) -> LoadedRun:
     return LoadedRun(config, vocab, model)
 
 
+def _cell_file(folder: Path, config: TrainConfig, recorded: Any, given: str | None) -> CellFile | None:
+    """The file of a user's cell: the one given, else the one recorded; None for a shipped cell."""
+    if not is_path(config.cell):
+        if given is not None:
+            raise ValueError(f"{folder} has the shipped cell {config.cell}, which needs no file, received {given!r}")
+        return None
+    try:
+        file = CellFile(**recorded) if given is None else CellFile.find(given)
+    except TypeError:
+        raise ValueError(f"{folder / 'config.json'} is damaged: it does not record the file of {config.cell}") from None
+    if folder.resolve() in Path(file.path).resolve().parents:
+        raise ValueError(f"{file.path} lies in the run folder, whose files are read but never executed")
+    return file
+
+
 def _describe(trainer: Trainer) -> dict[str, Any]:
     config, text = trainer.config, trainer.text
     return {
         "format": FORMAT,
         "options": config.to_json(),
-        "model": {"vocab_size": len(text.vocab), "reset_after": resets_after(config)},
+        "model": {
+            "vocab_size": len(text.vocab),
+            "reset_after": config.resets_after,
+            "cell_file": None if trainer.cell_file is None else asdict(trainer.cell_file),
+        },
         "text": {
             "name": text.source.name,
             "path": str(text.source.path.absolute()),

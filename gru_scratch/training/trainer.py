@@ -10,10 +10,11 @@ from dataclasses import asdict
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from gru_scratch.cells import CellFile
 from gru_scratch.text.batches import SequenceLoader
-from gru_scratch.training.build import Model, get_weights, set_weights
+from gru_scratch.training.build import Model, get_weights, set_weights, state_from_rows, state_to_rows
 from gru_scratch.training.checkpoint import Snapshot
 from gru_scratch.training.config import TrainConfig
 from gru_scratch.training.data import RunText
@@ -22,6 +23,9 @@ from gru_scratch.training.update import NotFiniteError, sgd
 
 Record = dict[str, Any]
 """What is known of one epoch; JSON values."""
+
+MAY_DIFFER = ("epochs", "out", "text", "device", "engine", "reset_after")
+"""Options that may be others when a run goes on; the text and where the reset gate acts are compared as such."""
 
 EVALUATIONS = 50
 """How often in a run the held-out text is read, about."""
@@ -38,9 +42,18 @@ class Trainer:
     - `history`, a record of every epoch made.
     """
 
-    def __init__(self, config: TrainConfig, model: Model, text: RunText, device: torch.device) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        model: Model,
+        text: RunText,
+        device: torch.device,
+        cell_file: CellFile | None = None,
+    ) -> None:
+        """`cell_file` is the file that a user's cell was loaded from; None for a shipped cell."""
         config.validate()
         self.config, self.model, self.text, self.device = config, model, text, device
+        self.cell_file = cell_file
         self.generator = random.Random(config.seed)
         self.loader = SequenceLoader(
             text.train,
@@ -96,13 +109,13 @@ class Trainer:
 
     def snapshot(self) -> Snapshot:
         """The whole state, such that `restore` in a new Trainer of the same options goes on to the same bits."""
-        carried = () if self.carried is None else self.carried
-        parts = (carried,) if isinstance(carried, Tensor) else tuple(carried)
         tensors = {f"model.{name}": weight for name, weight in get_weights(self.config, self.model).items()}
-        tensors |= {f"carried.{i}": part for i, part in enumerate(parts)}
+        tensors |= {f"carried.{i}": part for i, part in enumerate(state_to_rows(self.carried))}
         tensors["generator"] = torch.get_rng_state()
         record = {
             "options": self.config.to_json(),
+            "reset_after": self.config.resets_after,
+            "cell_file": None if self.cell_file is None else asdict(self.cell_file),
             "text": self.text.sha256,
             "vocab": self.text.vocab.idx_to_token,
             "epoch": self.epoch,
@@ -114,11 +127,21 @@ class Trainer:
         return Snapshot(tensors, record)
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Put back what `snapshot` took. ValueError if it was taken of another text or under other options."""
+        """Put back what `snapshot` took, under any engine that has its cell.
+
+        Raises ValueError if it was taken of another text, under other options or of a cell that has changed.
+        """
         tensors, record = snapshot.tensors, snapshot.record
         for name, value in self.config.to_json().items():
-            if name not in ("epochs", "out", "text", "device") and record["options"].get(name) != value:
+            if name not in MAY_DIFFER and record["options"].get(name) != value:
                 raise ValueError(f"the run was made with {name} {record['options'].get(name)}, not {value}")
+        if record["reset_after"] != self.config.resets_after:
+            raise ValueError(
+                f"the run was made with reset_after {record['reset_after']}, not {self.config.resets_after}"
+            )
+        old, new = record["cell_file"], self.cell_file
+        if old and (new is None or (old["name"], old["sha256"]) != (new.name, new.sha256)):
+            raise ValueError(f"the cell of the run, {old['name']} of {old['path']}, has changed since or is another")
         if record["text"] != self.text.sha256:
             raise ValueError(f"the run was made on another text than {self.text.source.path}")
         weights = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
@@ -128,9 +151,8 @@ class Trainer:
         version, internal, gauss = record["epoch_start"]
         self.epoch_start = (version, tuple(internal), gauss)
         self.history = record["history"]
-        parts = tuple(tensors[f"carried.{i}"].to(self.device) for i in range(len(tensors)) if f"carried.{i}" in tensors)
-        first = self.model.begin_state(batch_size=self.config.batch_size, device=self.device)
-        self.carried = (parts[0] if isinstance(first, Tensor) else parts) if parts else None
+        rows = tuple(tensors[f"carried.{i}"].to(self.device) for i in range(len(tensors)) if f"carried.{i}" in tensors)
+        self.carried = state_from_rows(self.model, rows)
 
     def _train_epoch(self, should_stop: Callable[[], bool]) -> bool:
         """Make the rest of the epoch that `batch` stands in; False if told to stop before its end."""
