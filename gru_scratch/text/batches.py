@@ -156,7 +156,7 @@ class SequenceLoader:
 
 
 def checked(corpus: Sequence[int] | Corpus, batch_size: int, num_steps: int) -> tuple[Corpus, int, int]:
-    """The corpus, as a tensor (N,) if it is in memory, and both sizes, once they are seen to be whole and at least 1."""
+    """The corpus, a tensor (N,) if it is in memory, and both sizes, once they are seen to be whole and at least 1."""
     for name, size in (("batch_size", batch_size), ("num_steps", num_steps)):
         if not isinstance(size, int) or size < 1:
             raise ValueError(f"expected {name} as a whole number of at least 1, received {size!r}")
