@@ -21,10 +21,8 @@ from torch import Tensor
 
 from gru_scratch.cells.base import Cell, Coefficients
 from gru_scratch.jacobian import (
-    VECTOR,
     Layout,
     Stretch,
-    by_name,
     coefficients,
     lay_coefficients,
     outputs_of,
@@ -33,6 +31,7 @@ from gru_scratch.jacobian import (
 )
 from gru_scratch.products import Product
 from gru_scratch.sequence import live_rows, rows_alive, runs_in_place
+from gru_scratch.trace import VECTOR, by_name
 from gru_scratch.unroll import LayerWeights
 from gru_scratch.weight_gradients import PROJECTED, WeightGradients
 

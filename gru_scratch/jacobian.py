@@ -6,7 +6,7 @@ exactly.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +14,7 @@ import torch
 from torch import Tensor
 
 from gru_scratch.cells.base import Cell, Coefficients
-
-VECTOR = "vector"
-"""The name, among what a step computes, of the vector that a second product multiplies."""
+from gru_scratch.trace import VECTOR, inputs_of, reads_of, step_from
 
 
 @dataclass(frozen=True)
@@ -87,28 +85,26 @@ def vector_of(cell: Cell, stretch: Stretch, params: Mapping[str, Tensor]) -> Ten
 
 
 def _by_autograd(cell: Cell, stretch: Stretch, params: Mapping[str, Tensor]) -> tuple[Coefficients, Tensor | None]:
-    """One vector-Jacobian product with ones for each output of the step."""
-    f = whole_step(cell, stretch.masks)
-    pulled: Any = torch.func.vjp(lambda buffers, state: f(buffers, state, params), stretch.buffers, stretch.before)
-    outputs, pull = pulled
-    found: Coefficients = {}
-    for chosen, name in enumerate(outputs_of(cell)):
-        ones = tuple(torch.ones_like(y) if k == chosen else torch.zeros_like(y) for k, y in enumerate(outputs))
-        buffers, state = pull(ones)
-        found[name] = {**by_name(cell, buffers), **dict(zip(cell.states._fields, state, strict=True))}
-        if name == VECTOR:
-            del found[name][cell.gates[-1]]  # it is computed before the product
-    return found, outputs[-1] if cell.second_product else None
+    """One vector-Jacobian product with ones for each output of the step, by what it reads."""
+    reads = reads_of(cell)
+    inputs = inputs_of(cell, stretch.buffers, stretch.before)
 
+    def differentiate(read: dict[str, Tensor]) -> tuple[list[Tensor], tuple[Coefficients, list[Tensor]]]:
+        outputs = step_from(cell, stretch.buffers, {**inputs, **read}, {**params, **stretch.masks})
+        sources = {**read, **{f"new.{name}": value for name, value in outputs.items()}}
+        found: Coefficients = {}
+        for name, names in reads.by.items():
+            y, wanted = outputs[name], [sources[key] for key in names]
+            slopes = torch.autograd.grad(y, wanted, torch.ones_like(y), retain_graph=True) if names else ()
+            found[name] = dict(zip(names, slopes, strict=True))
+        return list(outputs.values()), (found, [outputs[VECTOR]] if cell.second_product else [])
 
-def by_name(cell: Cell, buffers: tuple[Tensor, ...]) -> dict[str, Tensor]:
-    """Gradients of forward's buffers by the names that coefficients go by."""
-    x, h = cell.name_x(buffers[0]), cell.name_h(buffers[1])
-    named = {f"x.{name}": value for name, value in x._asdict().items()}
-    named.update(h._asdict())
-    if cell.second_product:
-        named[cell.gates[-1]] = buffers[2]
-    return named
+    read = {name: inputs[name] for names in reads.by.values() for name in names if name in inputs}
+    traced: Any = torch.func.vjp(
+        differentiate, read, has_aux=True
+    )  # inside an operator autograd records at no other level
+    found, vectors = traced[2]
+    return found, vectors[0] if vectors else None
 
 
 class Layout:
@@ -118,8 +114,7 @@ class Layout:
     """
 
     def __init__(self, cell: Cell) -> None:
-        by_hand = cell.elementwise and cell.derivative is not None
-        apart = [g for g in cell.gates if g in cell.x_apart or not by_hand]
+        apart = [g for g in cell.gates if g in _apart(cell)]
         self.columns = {name: k for k, name in enumerate([*cell.gates, *(f"x.{g}" for g in apart)])}
         self.width = len(self.columns)
         self.first = len(cell.first_product)
@@ -133,6 +128,13 @@ class Layout:
     def places(self, D: Tensor) -> dict[str, Tensor]:
         """The columns of D, (t, B, width, H), by name."""
         return dict(zip(self.columns, D.unbind(2), strict=True))
+
+
+def _apart(cell: Cell) -> Collection[str]:
+    """Gates whose derivative by x is not that by h."""
+    if not cell.elementwise:
+        return cell.gates
+    return reads_of(cell).apart if cell.derivative is None else cell.x_apart
 
 
 def in_numbers(block: slice, hidden_size: int) -> slice:

@@ -137,6 +137,39 @@ class OneSlope(Cell):
         return {"h": {"a": slope, "c": slope}, "c": {"a": slope, "c": slope + 0.5}}
 
 
+class Tower(Cell):
+    """Three states, each computed from the ones after it, and the first from both."""
+
+    gates = ("a", "b")
+    states = ThreeStates
+
+    def step(self, x: PreActivations, h: PreActivations, state: State, **params: Tensor) -> tuple[State, Gates]:
+        m = torch.tanh(x.a + h.a + state.m)
+        c = torch.sin(m + state.c) * torch.sigmoid(x.b + h.b)
+        return ThreeStates(torch.tanh(c * m) + state.h, c, m), {}
+
+
+class Passes(Cell):
+    """One state stays what it is, and two are the same tensor."""
+
+    gates = ("a",)
+    states = ThreeStates
+
+    def step(self, x: PreActivations, h: PreActivations, state: State, **params: Tensor) -> tuple[State, Gates]:
+        y = torch.tanh(x.a + h.a + state.c * state.m)
+        return ThreeStates(y, y, state.m), {}
+
+
+class Constant(Cell):
+    """A state that depends on nothing, and a gate that only x has."""
+
+    gates = ("a", "b")
+    states = LSTMEquations.states
+
+    def step(self, x: PreActivations, h: PreActivations, state: State, **params: Tensor) -> tuple[State, Gates]:
+        return LSTMEquations.states(torch.tanh(x.a + h.a) * x.b + state.c, torch.ones_like(state.c)), {}
+
+
 CELLS: list[Cell] = [
     MGUEquations(),
     CIFGEquations(),
@@ -148,6 +181,9 @@ CELLS: list[Cell] = [
     WeightedMGU(),
     OnlySecondProduct(),
     OneSlope(),
+    Tower(),
+    Passes(),
+    Constant(),
     MGUByAutograd(),
     GRUByAutograd(True),
     GRUByAutograd(False),

@@ -375,7 +375,6 @@ WRONG: dict[type[Cell], str] = {
     MaskOfOneStep: "the mask 'm' must have the shape (4, 3, 5), received (3, 5)",
     MasksOfPythonsRandom: "draw_masks must draw from PyTorch's generator: two draws from one seed differ",
     TensorOption: "its options (public attributes) must be plain values that can be copied, compared and hashed",
-    ListOption: "its options (public attributes) must be plain values that can be copied, compared and hashed",
     UnequalOption: "a copy of it is not equal to it: its options (public attributes) must be plain values",
     Detaches: "running it over a sequence of vectors raised",
 }
@@ -410,6 +409,11 @@ def test_all_that_is_wrong_is_told_at_once():
 def test_what_is_no_cell_is_refused(wrong: Any):
     with pytest.raises(TypeError, match="expected a Cell or a subclass of it, received"):
         check_cell(wrong)
+
+
+def test_a_cell_that_cannot_be_hashed_is_refused():
+    with pytest.raises(ValueError, match=r"^ListOption: its options .* can be hashed: unhashable type: 'list'$"):
+        check_cell(ListOption)
 
 
 def test_the_wrong_cell_within_zoneout_is_found():

@@ -18,6 +18,7 @@ ROOMS = (
     "unroll",
     "products",
     "sequence",
+    "trace",
     "jacobian",
     "weight_gradients",
     "bptt",

@@ -240,6 +240,10 @@ def misdeclared(cell: Cell) -> Iterator[str]:
         yield f".x_apart must name gates, received {strange[0]!r}"
     if wrong := [name for name, param in cell.params.items() if not isinstance(param, Param)]:
         yield f".params must map names to Param, received {cell.params[wrong[0]]!r} for {wrong[0]!r}"
+    try:
+        hash(cell)
+    except TypeError as error:
+        yield f": its options (public attributes) must be plain values that can be hashed: {error}"
     taken = [*gates, *fields, *cell.params, *cell.masks, "vector"]
     if twice := sorted({name for name in taken if taken.count(name) > 1}):
         yield f": a name can stand for one gate, state, parameter or mask only, received {twice} twice"
