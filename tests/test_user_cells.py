@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,8 @@ from gru_scratch.cells import (
 from gru_scratch.cells.base import Registry
 from gru_scratch.check import check_cell
 from gru_scratch.layers import Recurrent
+from gru_scratch.training.build import build_model
+from gru_scratch.training.config import TrainConfig
 
 MGU = """
 from __future__ import annotations
@@ -71,6 +74,20 @@ def test_a_cell_of_a_file_is_right_and_trains_as_the_shipped_one(file):
     shipped = Recurrent(MGUEquations, 4, 6)
     shipped.load_state_dict(own.state_dict())
     x = torch.randn(5, 2, 4)
+    torch.testing.assert_close(own(x)[0], shipped(x)[0])
+
+
+def test_the_cell_of_the_readme_is_right(tmp_path):
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    section = readme.split("## A cell of your own\n")[1].split("\n## ")[0]
+    path = tmp_path / "mgu.py"
+    path.write_text(section.split("```python\n")[1].split("```")[0])
+    cell = load_cell(f"{path}:MGUCell")
+    check_cell(cell)
+    own = Recurrent(cell, 28, 6, num_layers=2, bidirectional=True)
+    shipped = Recurrent(MGUEquations, 28, 6, num_layers=2, bidirectional=True)
+    shipped.load_state_dict(own.state_dict())
+    x = torch.randn(5, 2, 28)
     torch.testing.assert_close(own(x)[0], shipped(x)[0])
 
 
@@ -129,6 +146,15 @@ def test_recording_a_file_executes_nothing(tmp_path):
     path = tmp_path / "loud.py"
     path.write_text("raise RuntimeError('executed')")
     assert CellFile.find(f"{path}:X").name == "X"
+
+
+def test_a_run_checks_a_users_cell_before_it_trains(file):
+    file.write_text(MGU.replace("x.n + product", "x.n + product.softmax(-1)"))
+    config = TrainConfig(cell=f"{file}:MGUCell", engine="fused", num_hiddens=4)
+    with pytest.raises(ValueError, match="is not right:\n- units mix: the new h of one unit changes with product of"):
+        build_model(config, 5, torch.device("cpu"))
+    with pytest.raises(ValueError, match="NeedsSize cannot be made without arguments"):
+        build_model(replace(config, cell=f"{file}:NeedsSize"), 5, torch.device("cpu"))
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gru_scratch.cells import CellFile, is_path, make_cell, resolve_cell
+from gru_scratch.check import check_cell
 from gru_scratch.convert import scratch_to_torch, torch_to_scratch
 from gru_scratch.layers import GRU, LSTM, RNN, Recurrent
 from gru_scratch.model import ForwardFn, GetParams, InitState, RNNModel, RNNModelScratch
@@ -41,7 +42,7 @@ def build_model(config: TrainConfig, vocab_size: int, device: torch.device, cell
             is executed.
 
     Raises:
-        ValueError: the model does not fit into memory; or as `resolve_cell`.
+        ValueError: the model does not fit into memory; or as `resolve_cell`, and `check_cell` for a user's cell.
         FileNotFoundError: there is no file of the cell.
     """
     config.validate()
@@ -77,8 +78,10 @@ def _layer(config: TrainConfig, vocab_size: int, cell_file: CellFile | None = No
     if config.cell in LAYERS:
         layer: nn.Module = LAYERS[config.cell](**sizes, engine=config.engine)
         return layer
-    cell = resolve_cell(config.cell) if cell_file is None else cell_file.load()
-    return Recurrent(make_cell(cell), **sizes, engine=config.engine)
+    cell = make_cell(resolve_cell(config.cell) if cell_file is None else cell_file.load())
+    if is_path(config.cell):
+        check_cell(cell)  # what an engine cannot see would train, and be wrong
+    return Recurrent(cell, **sizes, engine=config.engine)
 
 
 def find_cell_file(config: TrainConfig) -> CellFile | None:
