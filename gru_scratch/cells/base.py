@@ -2,14 +2,16 @@
 
 A cell knows one step; an engine knows time. A cell of one's own is a class with three things::
 
-    class MGUState(NamedTuple):
+    class UpdateState(NamedTuple):
         h: Tensor
 
-    class MGUCell(Cell):
-        gates = ("f", "n")
-        states = MGUState
+    class UpdateCell(Cell):
+        gates = ("z", "n")
+        states = UpdateState
 
-        def step(self, x, h, state): ...
+        def step(self, x, h, state):
+            z, n = torch.sigmoid(x.z + h.z), torch.tanh(x.n + h.n)
+            return UpdateState(z * state.h + (1 - z) * n), {"z": z, "n": n}
 
 Legend: ``B`` batch, ``H`` hidden size, ``T`` steps.
 """
