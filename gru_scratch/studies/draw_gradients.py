@@ -1,0 +1,144 @@
+"""The pictures of gradient flow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from gru_scratch.studies.draw import grid, new_figure, png, shades, short_name
+from gru_scratch.studies.flow import Flow
+from gru_scratch.studies.gradients import GradientRun, Look
+
+FLOOR = 1e-16
+"""The lower edge of the pictures: added to 1, float64 itself loses what is smaller."""
+FLOW_LABEL = "largest singular value\nof ∂(last state)/∂(state k before)"
+
+
+def draw_starts(starts: Mapping[str, Mapping[str, Sequence[Look]]]) -> bytes:
+    """A PNG: norm against k before training, a panel a cell; cell → way to begin → a look for each seed."""
+    figure = new_figure(height=3.9)
+    panels = figure.subplots(1, len(starts), sharey=True, squeeze=False)[0]
+    for axes, (cell, ways) in zip(panels, starts.items(), strict=True):
+        for colour, (way, looks) in zip(("#0072b2", "#d55e00", "#009e73"), ways.items(), strict=False):
+            _flows(axes, [look.flow for look in looks], color=colour, label=way)
+        _flow_axes(axes, short_name(cell))
+    panels[0].set_ylabel(FLOW_LABEL)
+    _shared_height(panels)
+    _legend_below(figure, panels[0], "initial values")
+    figure.suptitle("Before training: how much of a small change can be left k steps later", fontsize=12)
+    return png(figure)
+
+
+def draw_training(runs: Sequence[GradientRun]) -> bytes:
+    """A PNG: norm against k through training; a column a cell, a row with and a row without clipping."""
+    cells = list(dict.fromkeys(run.cell for run in runs))
+    clips = list(dict.fromkeys(run.clip for run in runs))
+    figure = new_figure(height=2.7 * len(clips) + 1.2)
+    panels = figure.subplots(len(clips), len(cells), sharex=True, sharey=True, squeeze=False)
+    updates = sorted({look.update for run in runs for look in run.looks})
+    for row, clip in zip(panels, clips, strict=True):
+        for axes, cell in zip(row, cells, strict=True):
+            looks = [look for run in runs if (run.cell, run.clip) == (cell, clip) for look in run.looks]
+            for colour, update in zip(shades(len(updates)), updates, strict=True):
+                flows = [look.flow for look in looks if look.update == update]
+                if flows:
+                    _flows(axes, flows, color=colour, label=f"{update:,}")
+            _flow_axes(axes, f"{short_name(cell)}, {_clipping(clip)}")
+            axes.label_outer()
+        row[0].set_ylabel(FLOW_LABEL)
+    _shared_height(panels.flat)
+    _legend_below(figure, panels[0][0], "updates")
+    figure.suptitle("Through training: how much of a small change can be left k steps later", fontsize=12)
+    return png(figure)
+
+
+def draw_matrices(runs: Sequence[GradientRun]) -> bytes:
+    """A PNG: a column a cell; rows: largest singular values of the recurrent blocks, gradient norms, losses."""
+    cells = list(dict.fromkeys(run.cell for run in runs))
+    figure = new_figure(height=7.6)
+    panels = figure.subplots(3, len(cells), sharex="row", sharey="row", squeeze=False)
+    for column, cell in enumerate(cells):
+        own = [run for run in runs if run.cell == cell]
+        matrix, gradient, loss = panels[:, column]
+        _singular_values(matrix, own)
+        matrix.set_title(short_name(cell))
+        for run in own:
+            style = {"color": "#0072b2", "linewidth": 0.7, "zorder": 3}
+            if run.clip is None:  # below, and broad, so that it shows where the two are the same
+                style = {"color": "#d55e00", "linewidth": 1.8, "alpha": 0.5, "zorder": 2}
+            label = _clipping(run.clip) if run.seed == own[0].seed else None
+            x = np.arange(1, len(run.losses) + 1)
+            gradient.plot(x, run.gradient_norms, label=label, **style)
+            loss.plot(x, run.losses, label=label, **style)
+        for clip in sorted({run.clip for run in own if run.clip is not None}):
+            gradient.axhline(clip, color="#333333", linestyle="--", linewidth=1)
+        for axes in (gradient, loss):
+            axes.set_yscale("log")
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, position: f"{value:g}"))
+            axes.yaxis.set_minor_formatter(NullFormatter())
+            axes.set_xlabel("update")
+        for axes in (matrix, gradient, loss):
+            grid(axes)
+    panels[0][0].set_ylabel("largest singular value\nof each recurrent block")
+    panels[1][0].set_ylabel("gradient norm\nbefore clipping (log)")
+    panels[2][0].set_ylabel("training loss, nats a\ncharacter (log)")
+    panels[2][-1].legend(fontsize=8)
+    return png(figure)
+
+
+def _singular_values(axes: Axes, runs: Sequence[GradientRun]) -> None:
+    """A line a gate, mean over the seeds; dashed without clipping."""
+    for clip in dict.fromkeys(run.clip for run in runs):
+        looks = [look for run in runs if run.clip == clip for look in run.looks]
+        updates = sorted({look.update for look in looks})
+        for k, gate in enumerate(looks[0].singular_values if looks else ()):
+            means = [fmean(look.singular_values[gate] for look in looks if look.update == u) for u in updates]
+            label = None if clip is None else gate
+            axes.plot(updates, means, f"C{k}{'--' if clip is None else '-'}", marker=".", label=label)
+    axes.axhline(1, color="#333333", linewidth=0.8, linestyle=":")
+    axes.set_xlabel("update")
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, position: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.legend(title="gate (dashed: not clipped)", fontsize=8, title_fontsize=8, ncols=2)
+
+
+def _flows(axes: Axes, flows: Sequence[Flow], color: Any, label: str) -> None:
+    """Geometric mean over the seeds, and the band of all sequences of all seeds."""
+    lags = flows[0].lags
+    tiny = np.finfo(float).tiny  # for what is 0, which a logarithmic axis has no place for
+    mean = np.exp(np.log(np.maximum([flow.norms for flow in flows], tiny)).mean(0))
+    low = np.maximum([flow.lowest for flow in flows], tiny).min(0)
+    high = np.maximum([flow.highest for flow in flows], tiny).max(0)
+    axes.plot(lags, mean, color=color, label=label, linewidth=1.8)
+    axes.fill_between(lags, low, high, color=color, alpha=0.15, linewidth=0)
+
+
+def _flow_axes(axes: Axes, title: str) -> None:
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.axhline(1, color="#333333", linewidth=0.8, linestyle=":")
+    axes.set_xlabel("k, steps (log)")
+    axes.set_title(title, fontsize=11)
+    grid(axes)
+
+
+def _shared_height(panels: Iterable[Axes]) -> None:
+    """From the floor to a little above the highest line of panels that share their axis."""
+    panels = list(panels)
+    highest = max(float(np.max(np.asarray(line.get_ydata()))) for axes in panels for line in axes.lines)
+    panels[0].set_ylim(FLOOR, 30 * highest)
+
+
+def _clipping(clip: float | None) -> str:
+    return "not clipped" if clip is None else f"clipped at {clip:g}"
+
+
+def _legend_below(figure: Any, axes: Axes, title: str) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, title=title, loc="outside lower center", ncols=len(labels), fontsize=9)

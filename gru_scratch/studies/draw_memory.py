@@ -1,0 +1,57 @@
+"""Accuracy against length, as a picture and as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
+
+from gru_scratch.studies.draw import cell_styles, grid, new_figure, png, short_name
+from gru_scratch.studies.memory import SpanSummary
+from gru_scratch.studies.tasks import TASKS
+
+
+def draw_spans(task: str, summaries: Sequence[SpanSummary], settings: str) -> bytes:
+    """A PNG: for each cell the median accuracy over the seeds, the band from the lowest to the highest, and chance."""
+    figure = new_figure()
+    axes = figure.add_subplot()
+    cells = list(dict.fromkeys(s.cell for s in summaries))
+    for cell, style in cell_styles(cells).items():
+        rows = sorted((s for s in summaries if s.cell == cell), key=lambda s: s.length)
+        lengths = [s.length for s in rows]
+        axes.fill_between(
+            lengths, [s.lowest for s in rows], [s.highest for s in rows], color=style["color"], alpha=0.18, linewidth=0
+        )
+        axes.plot(lengths, [s.median for s in rows], label=short_name(cell), linewidth=2, markersize=7, **style)
+    axes.axhline(TASKS[task].chance, color="#555555", linestyle="--", linewidth=1.2, label="chance")
+    ticks = sorted({s.length for s in summaries})
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, position: f"{value:,.0f}"))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.set_ylim(0, 1.04)
+    axes.set_xlabel("length of the sequence, steps (log scale)")
+    axes.set_ylabel("accuracy on new sequences")
+    seeds = max(s.seeds for s in summaries)
+    axes.set_title(f"{TASKS[task].label}: median of {seeds} seeds, band from worst to best\n{settings}", fontsize=11)
+    grid(axes)
+    axes.legend(loc="lower left")
+    return png(figure)
+
+
+def table(summaries: Sequence[SpanSummary]) -> str:
+    """Accuracies as lines of Markdown: median over the seeds, lowest to highest, and how many runs were solved."""
+    lengths = sorted({s.length for s in summaries})
+    lines = ["| cell | " + " | ".join(f"{length:,}" for length in lengths) + " |", "|---" * (len(lengths) + 1) + "|"]
+    for cell in dict.fromkeys(s.cell for s in summaries):
+        by_length = {s.length: s for s in summaries if s.cell == cell}
+        lines.append(f"| {short_name(cell)} | " + " | ".join(_entry(by_length.get(n)) for n in lengths) + " |")
+    return "\n".join(lines)
+
+
+def _entry(s: SpanSummary | None) -> str:
+    if s is None:
+        return "-"
+    spread = f" ({100 * s.lowest:.0f} to {100 * s.highest:.0f})" if s.highest - s.lowest >= 0.005 else ""
+    return f"{100 * s.median:.0f} %{spread}, {s.solved}/{s.seeds}"
