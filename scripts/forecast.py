@@ -18,10 +18,9 @@ from _command import run_command
 from torch import Tensor
 from tqdm import tqdm
 
-from gru_scratch.cells import resolve_cell
 from gru_scratch.studies.csv_column import read_column
 from gru_scratch.studies.draw_series import draw_forecasts, table
-from gru_scratch.studies.forecast import ForecastOptions, study_series
+from gru_scratch.studies.forecast import ForecastOptions, check_runs, study_series
 from gru_scratch.studies.results import claim_folder, save_study
 from gru_scratch.studies.series import GENERATED, divide
 from gru_scratch.training.checkpoint import write_atomically
@@ -80,8 +79,7 @@ def main() -> int:
     )
     options.validate()
     cells = tuple(dict.fromkeys(config.cells))
-    for cell in cells:
-        resolve_cell(cell)
+    check_runs(cells, config.seeds)
     values, name = read(config)
     divide(len(values), options.order, options.horizon)
     if config.save_series is not None:

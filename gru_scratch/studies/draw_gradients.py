@@ -93,28 +93,30 @@ def draw_matrices(runs: Sequence[GradientRun]) -> bytes:
 
 def _singular_values(axes: Axes, runs: Sequence[GradientRun]) -> None:
     """A line a gate, mean over the seeds; dashed without clipping."""
-    for clip in dict.fromkeys(run.clip for run in runs):
+    clips = list(dict.fromkeys(run.clip for run in runs))
+    for clip in clips:
         looks = [look for run in runs if run.clip == clip for look in run.looks]
         updates = sorted({look.update for look in looks})
         for k, gate in enumerate(looks[0].singular_values if looks else ()):
             means = [fmean(look.singular_values[gate] for look in looks if look.update == u) for u in updates]
-            label = None if clip is None else gate
+            label = gate if clip == clips[0] else None
             axes.plot(updates, means, f"C{k}{'--' if clip is None else '-'}", marker=".", label=label)
     axes.axhline(1, color="#333333", linewidth=0.8, linestyle=":")
     axes.set_xlabel("update")
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, position: f"{value:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.legend(title="gate (dashed: not clipped)", fontsize=8, title_fontsize=8, ncols=2)
+    if axes.lines[:-1]:
+        axes.legend(title="gate (dashed: not clipped)", fontsize=8, title_fontsize=8, ncols=2)
 
 
 def _flows(axes: Axes, flows: Sequence[Flow], color: Any, label: str) -> None:
     """Geometric mean over the seeds, and the band of all sequences of all seeds."""
     lags = flows[0].lags
-    tiny = np.finfo(float).tiny  # for what is 0, which a logarithmic axis has no place for
-    mean = np.exp(np.log(np.maximum([flow.norms for flow in flows], tiny)).mean(0))
-    low = np.maximum([flow.lowest for flow in flows], tiny).min(0)
-    high = np.maximum([flow.highest for flow in flows], tiny).max(0)
+    drawn = (1e-200, 1e200)  # a logarithmic axis has no place for 0 and infinity
+    mean = np.exp(np.log(np.clip([flow.norms for flow in flows], *drawn)).mean(0))
+    low = np.clip([flow.lowest for flow in flows], *drawn).min(0)
+    high = np.clip([flow.highest for flow in flows], *drawn).max(0)
     axes.plot(lags, mean, color=color, label=label, linewidth=1.8)
     axes.fill_between(lags, low, high, color=color, alpha=0.15, linewidth=0)
 

@@ -29,7 +29,7 @@ class Flow:
     lags: tuple[int, ...]
     """k, rising."""
     norms: tuple[float, ...]
-    """Geometric mean over the sequences; 0 below what float64 holds."""
+    """Geometric mean over the sequences; 0 below what a float holds, infinity above."""
     lowest: tuple[float, ...]
     highest: tuple[float, ...]
 
@@ -62,17 +62,20 @@ def gradient_flow(
     inputs = inputs.to(dtype) if inputs.is_floating_point() else inputs
     masks = cell.draw_masks((steps, batch, weights.hidden_size), False, weights.weight_hh)
     states = _states(cell, weights, params, inputs, masks)
-    product, found = None, []
+    product = torch.eye(sum(part.shape[1] for part in states[0]), dtype=dtype).expand(batch, -1, -1)
+    log_scale, found = torch.zeros(batch, dtype=dtype), []
     for k in range(1, lags[-1] + 1):
         t = steps - k
         now = {name: mask[t : t + 1] for name, mask in masks.items()}
         J = step_jacobian(cell, weights, params, inputs[t : t + 1], states[t], now)
-        product = J if product is None else product @ J  # (B, N, N)
+        product = product @ J  # (B, N, N)
+        size = product.abs().amax((1, 2)).clamp_min(torch.finfo(dtype).tiny)
+        product = product / size[:, None, None]  # its largest entry is 1: it can neither vanish nor explode
+        log_scale = log_scale + size.log()
         if k in lags:
-            found.append(torch.linalg.matrix_norm(product, ord=2))
-    norms = torch.stack(found)  # (K, B)
-    mean = norms.log().mean(1).exp()
-    return Flow(tuple(lags), *(tuple(x.tolist()) for x in (mean, norms.amin(1), norms.amax(1))))
+            found.append(torch.linalg.matrix_norm(product, ord=2).log() + log_scale)
+    logs = torch.stack(found)  # (K, B)
+    return Flow(tuple(lags), *(tuple(x.exp().tolist()) for x in (logs.mean(1), logs.amin(1), logs.amax(1))))
 
 
 def step_jacobian(

@@ -113,8 +113,7 @@ def study_series(
         ValueError, FileNotFoundError: values (N,) that are too few or all the same; options; an unknown cell.
     """
     options.validate()
-    if not cells or seeds < 1:
-        raise ValueError(f"expected at least one cell and one seed, received {len(cells)} and {seeds}")
+    check_runs(cells, seeds)
     kinds = {name: resolve_cell(name) for name in cells}
     division = divide(len(values), options.order, options.horizon)
     scaling = Scaling.fit(values[: division.train])
@@ -136,6 +135,14 @@ def study_series(
             )
     origins = len(starting_points(division, options.horizon))
     return ForecastStudy(tuple(values.tolist()), division, scaling, origins, tuple(errors))
+
+
+def check_runs(cells: tuple[str, ...], seeds: int) -> None:
+    """Raise ValueError or FileNotFoundError, in one sentence, for cells that there are not, or no seeds."""
+    if not cells or seeds < 1:
+        raise ValueError(f"expected at least one cell and one seed, received {len(cells)} and {seeds}")
+    for cell in cells:
+        resolve_cell(cell)
 
 
 def train(
