@@ -7,8 +7,9 @@ never silently 0.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from functools import reduce
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
@@ -29,6 +30,13 @@ _library: Any = torch.library.Library("gru_scratch", "DEF")  # type: ignore[no-u
 _library.define(f"forward({_LAYER}) -> Tensor[]")
 _library.define(
     f"backward(bool inputs_need_grad, Tensor grad_outputs, Tensor[] grad_state, Tensor[] kept, {_LAYER}) -> Tensor[]"
+)
+
+_KEYS = torch._C.DispatchKey
+_FUNC_KEYS = (
+    _KEYS.FuncTorchDynamicLayerFrontMode,
+    _KEYS.FuncTorchDynamicLayerBackMode,
+    _KEYS.FuncTorchGradWrapper,
 )
 
 
@@ -71,10 +79,21 @@ class Layer(NamedTuple):
         return cls._make((cell, keep, *tensors[:7], *lists))
 
 
-def _without_autocast(inputs: Tensor) -> AbstractContextManager[None]:
-    """The type of number was settled outside."""
-    device = inputs.device.type
-    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
+@contextmanager
+def _within_kernel(inputs: Tensor) -> Iterator[None]:
+    """Autocast off: the type of number is settled outside. torch.func on: dispatch modes around it have it off."""
+    device, excluded = inputs.device.type, torch._C._dispatch_tls_local_exclude_set()
+    with ExitStack() as stack:
+        if torch.is_autocast_enabled(device):
+            stack.enter_context(torch.autocast(device, enabled=False))
+        if excluded.has(_FUNC_KEYS[0]):
+            included = torch._C._dispatch_tls_local_include_set()
+            stack.enter_context(
+                torch._C._ForceDispatchKeyGuard(
+                    included, reduce(lambda keys, key: keys.remove(key), _FUNC_KEYS, excluded)
+                )
+            )
+        yield
 
 
 def _forward(*args: Any) -> list[Tensor]:
@@ -82,7 +101,7 @@ def _forward(*args: Any) -> list[Tensor]:
     layer = Layer(*args)
     cell, params, masks = layer.named()
     lengths = layer.lengths
-    with _without_autocast(layer.inputs):
+    with _within_kernel(layer.inputs):
         states, buffers = sequence.forward(
             cell, layer.inputs, tuple(layer.state), layer.weights, params, masks, lengths
         )
@@ -115,7 +134,7 @@ def _backward(
     layer = Layer(*args)
     cell, params, masks = layer.named()
     states, buffers = kept[: len(layer.state)], kept[len(layer.state) :]
-    with _without_autocast(layer.inputs):
+    with _within_kernel(layer.inputs):
         found = bptt.backward(
             cell,
             layer.inputs,

@@ -58,7 +58,7 @@ class WeightGradients:
         H, layout = self.weights.hidden_size, self.layout
         flat = D.view(-1, layout.width * H)
         first = layout.first * H
-        self.d_W_hh[:first].addmm_(flat[:, :first].t(), stretch.before[0].reshape(len(flat), -1))
+        self.d_W_hh[:first].addmm_(flat[:, :first].t(), stretch.before[0].flatten(0, 1))
         if vector is not None:
             self.d_W_hh[first:].addmm_(flat[:, first : first + H].t(), vector.reshape(-1, H))
         if self.d_table is None:
@@ -73,8 +73,8 @@ class WeightGradients:
             self._add_inner(stretch, kept)
 
     def _add_inputs(self, steps: slice, flat: Tensor) -> None:
-        H, X = self.weights.hidden_size, self.inputs[steps].reshape(len(flat), -1)
-        d_X = None if self.d_inputs is None else self.d_inputs[steps].view(len(flat), -1)
+        H, X = self.weights.hidden_size, self.inputs[steps].flatten(0, 1)
+        d_X = None if self.d_inputs is None else self.d_inputs[steps].view(len(flat), X.shape[1])
         for count, (gates, columns) in enumerate(self.layout.x_blocks):
             D_x, rows = flat[:, in_numbers(columns, H)], in_numbers(gates, H)
             self.d_W_ih[rows].addmm_(D_x.t(), X)

@@ -52,6 +52,8 @@ def check_lengths(lengths: Tensor | Sequence[int], batch: int, steps: int, devic
         ValueError: there is not one for each sequence, or one is below 0 or above the number of steps.
     """
     found = torch.as_tensor(lengths, device=device)
+    if found.numel() == 0:
+        found = found.long()  # an empty list is one of any type
     if found.is_floating_point() or found.is_complex() or found.dtype == torch.bool:
         raise TypeError(f"lengths must be integers, received {found.dtype}")
     if found.shape != (batch,):
