@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from gru_scratch.text.corpus import clean_lines
+from gru_scratch.text.kinds import join_tokens, split_tokens
 from gru_scratch.text.vocab import Vocab
 from gru_scratch.training.loop import CharModel
 
@@ -46,31 +47,40 @@ def continuation(net: CharModel, prefix: Sequence[int], device: torch.device, ch
         yield int(x)
 
 
-def generate(net: CharModel, vocab: Vocab, prefix: str, length: int, device: torch.device) -> str:
-    """`prefix` and the `length` characters that the model holds likeliest to follow, one after the other.
+def generate(
+    net: CharModel, vocab: Vocab, prefix: str, length: int, device: torch.device, *, kind: str = "char"
+) -> str:
+    """`prefix` and the `length` tokens that the model holds likeliest to follow, one after the other.
 
-    Raises ValueError if `prefix` is empty or has characters that are not in the vocabulary; the message names them.
+    `kind` is what its tokens are: char, word or byte.
+
+    Raises ValueError if `prefix` is empty or has tokens that are not in the vocabulary; the message names them.
     """
-    check_prefix(vocab, prefix)
+    tokens = list(split_tokens(prefix, kind))
+    check_prefix(vocab, tokens)
     if length < 0:
         raise ValueError(f"length must be at least 0, received {length}")
-    following = continuation(net, vocab[list(prefix)], device)
-    return prefix + "".join(vocab.to_tokens(next(following)) for _ in range(length))
+    following = continuation(net, vocab[tokens], device)
+    return join_tokens([*tokens, *(vocab.to_tokens(next(following)) for _ in range(length))], kind)
 
 
-def samples(net: CharModel, vocab: Vocab, device: torch.device, *, opening: str, length: int = 50) -> list[str]:
-    """Continuations of the book's two prefixes; of `opening`, the text's own, if it lacks some of their letters."""
-    prefixes = [prefix for prefix in BOOK_PREFIXES if set(prefix) <= set(vocab.token_to_idx)] or [opening]
-    return [generate(net, vocab, prefix, length, device) for prefix in prefixes]
+def samples(
+    net: CharModel, vocab: Vocab, device: torch.device, *, opening: str, length: int = 50, kind: str = "char"
+) -> list[str]:
+    """Continuations of the book's two prefixes; of `opening`, the text's own, if it lacks some of their tokens."""
+    known = set(vocab.token_to_idx)
+    prefixes = [prefix for prefix in BOOK_PREFIXES if set(split_tokens(prefix, kind)) <= known] or [opening]
+    return [generate(net, vocab, prefix, length, device, kind=kind) for prefix in prefixes]
 
 
-def check_prefix(vocab: Vocab, prefix: str) -> None:
-    """ValueError unless `prefix` has a character, and all of its characters are in the vocabulary."""
+def check_prefix(vocab: Vocab, prefix: Sequence[str]) -> None:
+    """ValueError unless `prefix` has a token, and all of its tokens are in the vocabulary."""
     if not prefix:
         raise ValueError("the prefix is empty: the model needs at least one character to start from")
     unknown = sorted(set(prefix) - set(vocab.token_to_idx))
     if unknown:
-        raise ValueError(f"the prefix has characters that the model's vocabulary lacks: {' '.join(map(repr, unknown))}")
+        noun = "characters" if all(len(token) == 1 for token in unknown) else "words"
+        raise ValueError(f"the prefix has {noun} that the model's vocabulary lacks: {' '.join(map(repr, unknown))}")
 
 
 def clean_prefix(prefix: str) -> str:

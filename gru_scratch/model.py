@@ -48,24 +48,53 @@ class RNNModel(nn.Module):
 
     The layer reads one-hot vectors, or token numbers where it has the attribute `accepts_tokens`. Its state is a tensor
     (layers * directions, B, H), a pair of such for an LSTM, or what the layer's own `initial_state` returns.
+
+    Args:
+        rnn_layer: the layer; its input size is `vocab_size`, or `embedding_size` if that is not 0.
+        vocab_size: V.
+        embedding_size: of the learnt vector of each token, which the layer then reads; 0: one-hot vectors.
+        dropout: the probability of zeroing an output of the layer before it is scored, in training.
+        tie_weights: whether the scores' weight is the embedding's; ValueError unless both are of one shape.
     """
 
-    def __init__(self, rnn_layer: nn.Module, vocab_size: int) -> None:
+    embedding: nn.Embedding | None
+
+    def __init__(
+        self,
+        rnn_layer: nn.Module,
+        vocab_size: int,
+        *,
+        embedding_size: int = 0,
+        dropout: float = 0.0,
+        tie_weights: bool = False,
+    ) -> None:
         super().__init__()
+        self.embedding = nn.Embedding(vocab_size, embedding_size) if embedding_size else None
+        self.dropout = dropout
         self.rnn = cast(Any, rnn_layer)
         self.vocab_size = vocab_size
         self.num_hiddens: int = self.rnn.hidden_size
         self.num_directions = 2 if self.rnn.bidirectional else 1
         self.linear = nn.Linear(self.num_directions * self._output_size(), vocab_size)
+        if tie_weights:
+            if self.embedding is None or self.embedding.weight.shape != self.linear.weight.shape:
+                raise ValueError(
+                    f"tied weights need an embedding of size {self.linear.in_features}, received {embedding_size}"
+                )
+            self.linear.weight = self.embedding.weight
 
     def forward(self, inputs: Tensor, state: Any) -> tuple[Tensor, Any]:
         batch_first = self.rnn.batch_first
         X = inputs.long() if batch_first else inputs.T.long()
-        if not getattr(self.rnn, "accepts_tokens", False):
+        if self.embedding is not None:
+            X = self.embedding(X)  # (T, B, E)
+        elif not getattr(self.rnn, "accepts_tokens", False):
             X = F.one_hot(X, self.vocab_size).to(self.linear.weight.dtype)  # (T, B, V)
         Y, state = self.rnn(X, state)  # (T, B, directions * H)
         if batch_first:
             Y = Y.transpose(0, 1)
+        if self.dropout:
+            Y = F.dropout(Y, self.dropout, self.training)
         return self.linear(Y.reshape(-1, Y.shape[-1])), state
 
     def begin_state(self, device: Device = None, batch_size: int = 1) -> Any:

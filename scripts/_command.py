@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -15,6 +16,9 @@ def run_command(command: Callable[[], int]) -> NoReturn:
     2 and one line on stderr for input it cannot use, or a file it cannot read or write; 130 for Ctrl-C; 141, as other
     commands, where its output is no longer read.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without UTF-8 shows ? for what it lacks
     try:
         status = command()
         sys.stdout.flush()

@@ -36,12 +36,12 @@ def main() -> int:
     config = tyro.cli(GenerateConfig)
     device = pick_device(config.device)
     run = load_run(config.run, device, cell=config.cell)
-    prefix = clean_prefix(config.prefix)
+    prefix = clean_prefix(config.prefix) if run.cleaning == "book" else config.prefix
     if config.prefix and not prefix:
         raise ValueError(
             f"nothing is left of the prefix {config.prefix!r} after cleaning: it has no letter from a to z"
         )
-    print(generate(run.model, run.vocab, prefix, config.length, device))
+    print(generate(run.model, run.vocab, prefix, config.length, device, kind=run.config.tokens))
     return 0
 
 

@@ -35,7 +35,16 @@ from gru_scratch.training.folder import create_folder, load_run, save_run
 from gru_scratch.training.trainer import Trainer
 
 CPU = torch.device("cpu")
-WRITTEN = ["config.json", "curve.png", "manifest.json", "metrics.jsonl", "model.safetensors", "sample.txt", "state"]
+WRITTEN = [
+    "best.safetensors",
+    "config.json",
+    "curve.png",
+    "manifest.json",
+    "metrics.jsonl",
+    "model.safetensors",
+    "sample.txt",
+    "state",
+]
 
 
 class PowerCutError(Exception):

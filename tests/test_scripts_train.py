@@ -124,7 +124,7 @@ BAD_OPTIONS = [
     (["--text", "empty.txt"], "empty.txt is empty"),
     (["--text", "binary.bin"], "byte 3 is 0x00"),
     (["--text", "latin.txt"], "byte 4 is 0xe9"),
-    (["--text", "digits.txt"], "no letter from a to z"),
+    (["--text", "digits.txt", "--cleaning", "book"], "no letter from a to z"),
     (["--text", "short.txt"], "it has 20 tokens, and one batch of 32 sequences of 35 steps needs 1156"),
     (["--out", "taken"], "the run folder taken is not empty"),
     (["--out", "short.txt"], "cannot make the run folder short.txt: File exists"),
@@ -166,7 +166,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run on a text without the letters q and z."""
     cwd = tmp_path_factory.mktemp("trained")
     (cwd / "text.txt").write_text("time traveller and traveller in time\n" * 20)
-    done = run("train", "--text", "text.txt", "--epochs", 1, *SMALL, "--out", "run", cwd=cwd)
+    cleaned = ["--text", "text.txt", "--cleaning", "book"]
+    done = run("train", *cleaned, "--epochs", 1, *SMALL, "--out", "run", cwd=cwd)
     assert done.returncode == 0, done.stderr
     return cwd / "run"
 
@@ -276,6 +277,6 @@ def test_a_second_run_gets_a_folder_of_its_own(in_process, text: Text) -> None: 
 
 def test_a_text_without_the_books_letters_is_continued_from_its_own_opening(in_process) -> None:  # type: ignore[no-untyped-def]
     Path("text.txt").write_text("bad cab dad\n" * 100)
-    status, out, _ = in_process("train", "--text", "text.txt", *SMALL, "--epochs", 1)
+    status, out, _ = in_process("train", "--text", "text.txt", "--cleaning", "book", *SMALL, "--epochs", 1)
     assert status == 0
     assert out.splitlines()[-1].startswith("bad cab dadbad cab d")

@@ -20,7 +20,8 @@ from gru_scratch.training.build import build_model, get_weights, pick_device, se
 from gru_scratch.training.checkpoint import pack_snapshot, read_snapshot
 from gru_scratch.training.config import TrainConfig
 from gru_scratch.training.data import divide, read_run_text
-from gru_scratch.training.loop import Meter, evaluate, perplexity, train_epoch, updates
+from gru_scratch.training.evaluate import evaluate
+from gru_scratch.training.loop import Meter, perplexity, train_epoch, updates
 from gru_scratch.training.trainer import Trainer
 from gru_scratch.training.update import NotFiniteError, grad_clipping, sgd
 
@@ -338,7 +339,7 @@ class TestRunText:
     def test_the_vocabulary_is_of_the_whole_text(self, tmp_path: Path) -> None:
         path = tmp_path / "t.txt"
         path.write_text("aaa b\nZ!")
-        text = read_run_text(TrainConfig(text=path, max_tokens=3))
+        text = read_run_text(TrainConfig(text=path, max_tokens=3, cleaning="book"))
         assert text.vocab.idx_to_token == ["<unk>", "a", " ", "b", "z"]
         assert text.train.tolist() == [1, 1, 1]
         assert text.num_tokens == 6
@@ -347,7 +348,7 @@ class TestRunText:
         path = tmp_path / "t.txt"
         path.write_text("123\n")
         with pytest.raises(ValueError, match="no letter from a to z"):
-            read_run_text(TrainConfig(text=path))
+            read_run_text(TrainConfig(text=path, cleaning="book"))
 
 
 class TestBuild:
@@ -439,12 +440,14 @@ class TestTrainer:
     def test_saved_before_the_first_update_and_at_the_end(self, text: Text) -> None:
         trainer = small_run(text)
         saves: list[int] = []
-        trainer.run(save=lambda: saves.append(trainer.epoch))
-        assert saves == [0, 3]
+        trainer.run(save=lambda: saves.append(trainer.update))
+        assert saves == [0, trainer.update]
+
+    def test_saved_whenever_the_time_has_passed_also_within_an_epoch(self, text: Text) -> None:
         trainer = small_run(text)
-        saves.clear()
-        trainer.run(save=lambda: saves.append(trainer.epoch), save_seconds=0.0)
-        assert saves == [0, 1, 2, 3]
+        saves: list[int] = []
+        trainer.run(save=lambda: saves.append(trainer.update), save_seconds=0.0)
+        assert saves == list(range(trainer.update + 1))
 
     def test_a_divergence_names_the_epoch_and_what_helps(self, text: Text) -> None:
         trainer = small_run(text, lr=1e38)

@@ -22,8 +22,20 @@ import pooch
 TIME_MACHINE_URL = "http://d2l-data.s3-accelerate.amazonaws.com/timemachine.txt"
 TIME_MACHINE_SHA1 = "090b5e7e70c295757f55df93cb0a180b9691891a"
 TIME_MACHINE_FILE = "timemachine.txt"
+SHAKESPEARE_URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
+SHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
+SHAKESPEARE_FILE = "tinyshakespeare.txt"
 DATA_VARIABLE = "GRU_SCRATCH_DATA"
 DOWNLOAD_SECONDS = 6.0
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file that holds a text. `notice` is as in `Text`."""
+
+    name: str
+    path: Path
+    notice: str | None = None
 
 
 @dataclass(frozen=True)
@@ -67,14 +79,21 @@ def load_text(path: str | os.PathLike[str] | None = None) -> Text:
 
     Raises FileNotFoundError or ValueError in one sentence where `path` is missing, empty, not a file or not UTF-8 text.
     """
+    source = find_text(path)
+    return Text(source.name, source.path, read_text(source.path), source.notice)
+
+
+def find_text(path: str | os.PathLike[str] | None = None) -> Source:
+    """Where the text is that `load_text` reads; FileNotFoundError, PermissionError or ValueError if `path` is none."""
     if path is not None:
-        return Text(Path(path).name, Path(path), read_text(Path(path)))
+        check_file(Path(path))
+        return Source(Path(path).name, Path(path))
     found = find_time_machine()
     notices = [f"passed over {place}: it is not the book's file (its SHA-1 sum differs)" for place in altered_files()]
     if found is not None:
-        return Text("The Time Machine", found, read_text(found), "; ".join(notices) or None)
+        return Source("The Time Machine", found, "; ".join(notices) or None)
     notices.insert(0, "The Time Machine is not at hand and could not be downloaded: reading the shipped story instead")
-    return Text("the shipped story", story_path(), read_text(story_path()), "; ".join(notices))
+    return Source("the shipped story", story_path(), "; ".join(notices))
 
 
 def read_text(path: Path) -> str:
@@ -133,14 +152,45 @@ def is_time_machine(path: Path) -> bool:
         return False
 
 
+def is_the_books(path: Path) -> bool:
+    """Whether a file is The Time Machine, or the story that stands in for it: the texts that the book's way suits."""
+    if path.stat().st_size > 1 << 20:
+        return False
+    return is_time_machine(path) or path.read_bytes() == story_path().read_bytes()
+
+
 def time_machine_places() -> list[Path]:
     named = os.environ.get(DATA_VARIABLE)
     folders = [Path(named)] if named else []
     return [folder / TIME_MACHINE_FILE for folder in [*folders, download_folder()]]
 
 
+def find_tiny_shakespeare() -> Path:
+    """An intact Tiny Shakespeare: from $GRU_SCRATCH_DATA, from `download_folder()`, or by download into that folder.
+
+    Raises FileNotFoundError, with where to put it, if there is none.
+    """
+    named = os.environ.get(DATA_VARIABLE)
+    for folder in [*([Path(named)] if named else []), download_folder()]:
+        place = folder / SHAKESPEARE_FILE
+        if place.is_file() and pooch.file_hash(str(place), alg="sha256") == SHAKESPEARE_SHA256:
+            return place
+    found = _fetch(SHAKESPEARE_URL, f"sha256:{SHAKESPEARE_SHA256}", SHAKESPEARE_FILE, download_folder(), 60.0)
+    if found is None:
+        raise FileNotFoundError(
+            f"Tiny Shakespeare is not at hand and could not be downloaded from {SHAKESPEARE_URL}: "
+            f"put it at {download_folder() / SHAKESPEARE_FILE}"
+        )
+    return found
+
+
 def fetch_time_machine(folder: Path, seconds: float = DOWNLOAD_SECONDS) -> Path | None:
-    """Download the book into `folder`, or return None: no network, no permission, a wrong SHA-1 sum, out of time.
+    """Download the book into `folder`, or return None."""
+    return _fetch(TIME_MACHINE_URL, f"sha1:{TIME_MACHINE_SHA1}", TIME_MACHINE_FILE, folder, seconds)
+
+
+def _fetch(url: str, known_hash: str, name: str, folder: Path, seconds: float) -> Path | None:
+    """Download a file into `folder`, or return None: no network, no permission, a wrong sum, out of time.
 
     pooch writes to a temporary name, compares the sum, and only then renames; a damaged copy from before is replaced.
     Time-outs of sockets bound neither a name look-up nor a host with many dead addresses, so a thread bounds the whole.
@@ -151,16 +201,10 @@ def fetch_time_machine(folder: Path, seconds: float = DOWNLOAD_SECONDS) -> Path 
         downloader = pooch.HTTPDownloader(timeout=seconds / 2)
         try:
             with quiet(pooch.get_logger()):
-                name = pooch.retrieve(
-                    TIME_MACHINE_URL,
-                    f"sha1:{TIME_MACHINE_SHA1}",
-                    fname=TIME_MACHINE_FILE,
-                    path=folder,
-                    downloader=downloader,
-                )
+                path = pooch.retrieve(url, known_hash, fname=name, path=folder, downloader=downloader)
         except (OSError, ValueError):  # requests' errors are OSErrors; a wrong sum is a ValueError
             return
-        arrived.append(Path(name))
+        arrived.append(Path(path))
 
     worker = threading.Thread(target=fetch, daemon=True)
     worker.start()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import codecs
 import io
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import repeat
 from pathlib import Path
 from typing import Any, Protocol
@@ -152,6 +152,21 @@ class WordCounter:
 
     def result(self) -> Counter[str]:
         return self.words
+
+
+def count_tokens(pieces: Iterable[Piece], kind: str, min_freq: int = 0) -> Vocab:
+    """The vocabulary of a text that comes in pieces."""
+    counter: Any = WordCounter() if kind == "word" else CodeCounter()
+    for piece in pieces:
+        counter.add(piece)
+    return Vocab.from_counts(counter.result(), min_freq)
+
+
+def check_not_empty(vocab: Vocab, path: Path, cleaning: str) -> None:
+    """ValueError if the text has no token at all."""
+    if not vocab.token_freqs:
+        why = "no letter from a to z: nothing is left of it after cleaning" if cleaning == "book" else "no token at all"
+        raise ValueError(f"{path} holds {why}")
 
 
 def number_type(vocab_size: int) -> np.dtype[Any]:

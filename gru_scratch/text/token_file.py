@@ -20,7 +20,7 @@ from typing import Any
 from gru_scratch.text.corpus import check_file
 from gru_scratch.text.locking import Lock
 from gru_scratch.text.mapped import MappedTokens
-from gru_scratch.text.stream import CodeCounter, WordCounter, encoder, number_type, read_pieces
+from gru_scratch.text.stream import check_not_empty, count_tokens, encoder, number_type, read_pieces
 from gru_scratch.text.vocab import Vocab
 
 FORMAT = 1
@@ -88,12 +88,12 @@ def _make(path: Path, text: Path, wanted: dict[str, Any], progress: Callable[[st
     """Write the token file and its description; return the SHA-256 of the text."""
     kind, cleaning = wanted["tokens"], wanted["cleaning"]
     before = hashlib.sha256()
-    counter: Any = WordCounter() if kind == "word" else CodeCounter()
-    for piece in read_pieces(text, kind, cleaning, before, lambda done: progress("counting", done)):
-        counter.add(piece)
-    vocab = Vocab.from_counts(counter.result(), wanted["min_freq"])
-    if not vocab.token_freqs:
-        raise ValueError(f"{text} holds nothing to learn from: not one token is left of it")
+    vocab = count_tokens(
+        read_pieces(text, kind, cleaning, before, lambda done: progress("counting", done)),
+        kind,
+        wanted["min_freq"],
+    )
+    check_not_empty(vocab, text, cleaning)
     encode = encoder(vocab, kind)
     after, written = hashlib.sha256(), hashlib.sha256()
     with _replacing(path) as file:

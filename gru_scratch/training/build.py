@@ -15,6 +15,7 @@ from gru_scratch.layers import GRU, LSTM, RNN, Recurrent
 from gru_scratch.model import ForwardFn, GetParams, InitState, RNNModel, RNNModelScratch
 from gru_scratch.scratch import gru, lstm, rnn
 from gru_scratch.training.config import TrainConfig
+from gru_scratch.training.initial import add_forget_bias, initialise
 
 SCRATCH: dict[str, tuple[GetParams, InitState, ForwardFn]] = {
     "rnn": (rnn.get_rnn_params, rnn.init_rnn_state, rnn.rnn),
@@ -49,27 +50,65 @@ def build_model(config: TrainConfig, vocab_size: int, device: torch.device, cell
     try:
         if config.is_the_books:
             return _books_model(config, vocab_size, device)
-        return RNNModel(_layer(config, vocab_size, cell_file), vocab_size).to(device)
+        model = RNNModel(
+            _layer(config, vocab_size, cell_file),
+            vocab_size,
+            embedding_size=config.embedding,
+            dropout=config.dropout,
+            tie_weights=config.tie_weights,
+        )
+        initialise(model, config.init)
+        if config.forget_bias:
+            add_forget_bias(model, config.forget_bias)
+        return model.to(device, number_type(config))
     except RuntimeError as error:  # how PyTorch says that memory is short
         raise ValueError(f"cannot make a {config.cell} of {config.num_hiddens} hidden units: {error}") from error
 
 
 def _books_model(config: TrainConfig, vocab_size: int, device: torch.device) -> Model:
     """One layer with the book's initial numbers, drawn in its order, and with its one bias a gate."""
-    scratch = RNNModelScratch(vocab_size, config.num_hiddens, device, *SCRATCH[config.cell])
-    if config.engine == "textbook":
+    dtype = number_type(config)
+    scratch = RNNModelScratch(vocab_size, config.num_hiddens, device, *_in_type(dtype, *SCRATCH[config.cell]))
+    if config.engine == "textbook" and not config.forget_bias:
         return scratch
-    model = RNNModel(_layer(config, vocab_size), vocab_size).to(device)
+    model = RNNModel(_layer(config, vocab_size), vocab_size).to(device, dtype)
     model.load_state_dict(scratch_to_torch(config.cell, [param.detach() for param in scratch.params]))
+    if config.forget_bias:
+        add_forget_bias(model, config.forget_bias)
+    if config.engine == "textbook":
+        set_weights(config, scratch, get_weights(config, model))
+        return scratch
     model.rnn.bias_hh_l0.requires_grad_(False)
     return model
 
 
+def _in_type(
+    dtype: torch.dtype, get_params: GetParams, init_state: InitState, forward: ForwardFn
+) -> tuple[GetParams, InitState, ForwardFn]:
+    """The functions of `scratch/` with parameters and states of another type of number, drawn as float32."""
+    if dtype == torch.float32:
+        return get_params, init_state, forward
+
+    def params_in_type(vocab_size: int, num_hiddens: int, device: Any) -> list[Tensor]:
+        return [p.detach().to(dtype).requires_grad_() for p in get_params(vocab_size, num_hiddens, device)]
+
+    def state_in_type(batch_size: int, num_hiddens: int, device: Any) -> tuple[Tensor, ...]:
+        return tuple(s.to(dtype) for s in init_state(batch_size, num_hiddens, device))
+
+    return params_in_type, state_in_type, forward
+
+
+def number_type(config: TrainConfig) -> torch.dtype:
+    """Of the parameters; with bf16 they stay float32."""
+    return torch.float64 if config.precision == "fp64" else torch.float32
+
+
 def _layer(config: TrainConfig, vocab_size: int, cell_file: CellFile | None = None) -> nn.Module:
     sizes: dict[str, Any] = {
-        "input_size": vocab_size,
+        "input_size": config.embedding or vocab_size,
         "hidden_size": config.num_hiddens,
         "num_layers": config.num_layers,
+        "dropout": config.dropout if config.num_layers > 1 else 0.0,
     }
     if config.engine == "builtin":
         return BUILTIN[config.cell](**sizes)
@@ -96,7 +135,10 @@ def get_weights(config: TrainConfig, model: Model) -> dict[str, Tensor]:
     """The parameters under the names of `RNNModel`, whatever engine the model runs on; for reading only."""
     if isinstance(model, RNNModelScratch):
         return scratch_to_torch(config.cell, [param.detach() for param in model.params])
-    return {name: weight.detach() for name, weight in model.state_dict().items()}
+    weights = {name: weight.detach() for name, weight in model.state_dict().items()}
+    if config.tie_weights:
+        del weights["linear.weight"]  # it is the embedding's
+    return weights
 
 
 def set_weights(config: TrainConfig, model: Model, weights: Mapping[str, Tensor]) -> None:
@@ -119,7 +161,8 @@ def set_weights(config: TrainConfig, model: Model, weights: Mapping[str, Tensor]
         return
     if config.is_the_books:
         weights = scratch_to_torch(config.cell, torch_to_scratch(config.cell, weights))
-    model.load_state_dict(dict(weights))
+    tied = {"linear.weight": weights["embedding.weight"]} if config.tie_weights else {}
+    model.load_state_dict({**weights, **tied})
 
 
 def state_to_rows(state: Any) -> tuple[Tensor, ...]:

@@ -23,8 +23,7 @@ _DIGEST_BYTES = hashlib.sha256().digest_size
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write `content` to `path` so that at any moment `path` holds all of the old bytes or all of the new."""
-    temporary = _write_aside(path, content)
-    os.replace(temporary, path)
+    os.replace(_write_aside(path, content), path)
     _sync_folder(path.parent)
 
 
@@ -115,10 +114,14 @@ def read_snapshot(path: Path) -> Snapshot:
 
 def _write_aside(path: Path, content: bytes) -> Path:
     temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:  # a full disk: do not keep the part that fitted
+        temporary.unlink(missing_ok=True)
+        raise
     return temporary
 
 

@@ -1,4 +1,4 @@
-"""The picture of a run: perplexity against epochs."""
+"""The picture of a run: perplexity, and below it the gradients' norm and how many of them were clipped."""
 
 from __future__ import annotations
 
@@ -6,45 +6,65 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
+Records = Sequence[dict[str, Any]]
 
-def draw_curve(history: Sequence[dict[str, Any]], title: str) -> bytes:
-    """A PNG of training and held-out perplexity after each epoch, from a run's records.
 
-    Perplexity is drawn on a logarithmic axis; epochs whose perplexity is infinite are left out.
+def draw_curve(history: Records, title: str, x: str = "epoch") -> bytes:
+    """A PNG of training and held-out perplexity, gradient norm and clipped share, from a run's records.
+
+    `x` is what they are drawn against: epoch, update or minutes. Perplexity and norm have logarithmic axes; records
+    whose perplexity is infinite are left out.
     """
-    figure = Figure(figsize=(7.0, 4.2), dpi=120, layout="constrained")
+    figure = Figure(figsize=(7.0, 6.0), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
+    above, below = figure.subplots(2, sharex=True, height_ratios=(3, 2))
     for key, label, style in (
         ("train_perplexity", "training text", "-"),
         ("held_out_perplexity", "held-out text", "o-"),
     ):
-        points = [(record["epoch"], record[key]) for record in history if record.get(key) is not None]
-        if points:
-            epochs, values = zip(*points, strict=True)
-            name = f"{label}: {values[-1]:.2f}"
-            # A single point is no line: mark it.
-            axes.plot(epochs, values, "o" if len(points) == 1 else style, markersize=3.5, linewidth=1.6, label=name)
-    axes.set_yscale("log")
-    axes.yaxis.set_major_formatter(FuncFormatter(_plain))
-    axes.yaxis.set_minor_formatter(FuncFormatter(_plain) if _span(axes.get_ylim()) < 12 else NullFormatter())
-    axes.set_xlabel("epoch")
-    axes.set_ylabel("perplexity (log scale)")
-    axes.set_title(title)
-    axes.grid(True, which="both", alpha=0.25)
-    if axes.lines:
-        axes.legend(title="perplexity at the end")
+        _draw(above, history, x, key, label + ": {:.2f}", style)
+    _log_scale(above)
+    above.set_ylabel("perplexity (log scale)")
+    above.set_title(title)
+    if above.lines:
+        above.legend(title="perplexity at the end")
+    _draw(below, history, x, "gradient_norm", "norm before clipping, mean", "C2-")
+    _log_scale(below)
+    below.set_xlabel(x)
+    below.set_ylabel("gradient norm (log scale)")
+    shares = below.twinx()
+    _draw(shares, history, x, "clipped_share", "updates that were clipped", "C3--")
+    shares.set_ylim(-0.03, 1.03)
+    shares.set_ylabel("clipped share")
+    if lines := [*below.lines, *shares.lines]:
+        shares.legend(handles=lines, loc="best")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()
 
 
-def _span(limits: tuple[float, float]) -> float:
-    return limits[1] / limits[0]
+def _draw(axes: Axes, history: Records, x: str, key: str, label: str, style: str) -> None:
+    points = [(record[x], record[key]) for record in history if record.get(key) is not None]
+    if not points:
+        return
+    places, values = zip(*points, strict=True)
+    # A single point is no line: mark it.
+    style = style.replace("o", "").rstrip("-") + "o" if len(points) == 1 else style
+    axes.plot(places, values, style, markersize=3.5, linewidth=1.6, label=label.format(values[-1]))
+
+
+def _log_scale(axes: Axes) -> None:
+    """A logarithmic axis with plain numbers, and a grid; a norm of 0 cannot be drawn on it and is left out."""
+    axes.set_yscale("log", nonpositive="mask")
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_formatter(FuncFormatter(_plain))
+    axes.yaxis.set_minor_formatter(FuncFormatter(_plain) if high / low < 12 else NullFormatter())
+    axes.grid(True, which="both", alpha=0.25)
 
 
 def _plain(value: float, position: int | None) -> str:

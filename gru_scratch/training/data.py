@@ -1,61 +1,124 @@
-"""The text of a run: its vocabulary, the part to train on, and the part held out."""
+"""The text of a run: its vocabulary, the part to train on, and the parts held out."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
 
+import numpy as np
+import torch
 from torch import Tensor
 
-from gru_scratch.text.corpus import Text, load_text
+from gru_scratch.text.batches import Corpus
+from gru_scratch.text.corpus import Source, find_text, is_the_books
+from gru_scratch.text.kinds import join_tokens
+from gru_scratch.text.mapped import MappedTokens
+from gru_scratch.text.stream import check_not_empty, count_tokens, encoder, read_pieces
+from gru_scratch.text.token_file import Progress, open_token_file
 from gru_scratch.text.vocab import Vocab
 from gru_scratch.training.config import TrainConfig
 
 VAL_FRACTION = 0.1
+LARGE_TEXT_BYTES = 1 << 26
+"""From this size on a text is read from a token file."""
+OPENING_TOKENS = 20
 
 
 @dataclass(frozen=True)
 class RunText:
     """A text, read for a run."""
 
-    source: Text
+    source: Source
     sha256: str
     """Of the text as its file has it."""
     vocab: Vocab
     """Of the whole text, as in the book."""
+    kind: str
+    """Of its tokens: char, word or byte."""
+    cleaning: str
+    """How the text was cleaned: book or raw."""
     num_tokens: int
     """Of the whole text."""
     opening: str
-    """The first characters of the text."""
-    train: Tensor
-    """Numbers of the characters to train on, (N,)."""
-    held_out: Tensor
-    """Numbers of the characters to test on, (M,); M is 0 where there are none."""
+    """The text of its first tokens."""
+    train: Corpus
+    """Numbers of the tokens to train on, (N,)."""
+    held_out: Corpus
+    """Numbers of the tokens to test on while training, (M,); M is 0 where there are none."""
     held_out_label: str
     """Where the held-out part comes from, or why there is none."""
+    test: Corpus
+    """Numbers of the tokens to test on when the run ends, (K,); K is 0 where none are asked for."""
+
+    def train_counts(self) -> Tensor:
+        """How often each token of the vocabulary occurs in the part to train on, (V,)."""
+        if isinstance(self.train, MappedTokens):
+            return self.train.counts(len(self.vocab))
+        return torch.bincount(self.train, minlength=len(self.vocab))
 
 
-def read_run_text(config: TrainConfig) -> RunText:
+def read_run_text(config: TrainConfig, progress: Progress = lambda task, done, total: None) -> RunText:
     """Read, clean and number the text, and divide it.
 
-    The first `max_tokens` characters are for training. Held out is the first `val_fraction` (default 0.1) of those that
-    this leaves over; if it leaves none, the last `val_fraction` of the text, and only if the option is given.
+    The last `test_fraction` is put aside. Of the rest, the first `max_tokens` tokens are for training. Held out is the
+    first `val_fraction` (default 0.1) of those that this leaves over; if it leaves none, the last `val_fraction`, and
+    only if the option is given; at most `val_tokens` of it are read.
 
-    Raises what `load_text` raises, and ValueError for a text without a letter.
+    A text of `LARGE_TEXT_BYTES` or more is read from its token file, which `progress` sees being made.
+
+    Raises what `find_text` and `open_token_file` raise, and ValueError for a text of which no token is left.
     """
     config.validate()
-    source = load_text(config.text)
-    characters = source.tokens("char")
-    if not characters:
-        raise ValueError(f"{source.path} holds no letter from a to z: nothing is left of it after cleaning")
-    vocab = Vocab(characters)
-    tokens = vocab.encode(characters)
-    train, held_out, label = divide(tokens, config.max_tokens, config.val_fraction)
-    digest = hashlib.sha256(source.raw.encode()).hexdigest()
-    return RunText(source, digest, vocab, len(tokens), "".join(characters[:20]), train, held_out, label)
+    source = find_text(config.text)
+    cleaning = config.cleaning
+    if cleaning == "auto":
+        cleaning = "book" if config.text is None or is_the_books(source.path) else "raw"
+    if config.token_dir is not None or source.path.stat().st_size >= LARGE_TEXT_BYTES:
+        made = open_token_file(
+            source.path,
+            config.tokens,
+            cleaning=cleaning,
+            min_freq=config.min_freq,
+            folder=config.token_dir,
+            progress=progress,
+        )
+        notice = "; ".join(filter(None, (source.notice, made.notice))) or None
+        return _divided(
+            config, Source(source.name, source.path, notice), made.sha256, made.vocab, cleaning, made.tokens
+        )
+    digest = hashlib.sha256()
+    pieces = list(read_pieces(source.path, config.tokens, cleaning, digest))
+    vocab = count_tokens(pieces, config.tokens, config.min_freq)
+    check_not_empty(vocab, source.path, cleaning)
+    encode = encoder(vocab, config.tokens)
+    tokens = torch.from_numpy(np.concatenate([encode(piece) for piece in pieces]).astype(np.int64))
+    return _divided(config, source, digest.hexdigest(), vocab, cleaning, tokens)
 
 
-def divide(tokens: Tensor, max_tokens: int, val_fraction: float | None) -> tuple[Tensor, Tensor, str]:
+def _divided(config: TrainConfig, source: Source, sha256: str, vocab: Vocab, cleaning: str, tokens: Corpus) -> RunText:
+    rest = tokens[: int(len(tokens) * (1 - config.test_fraction))] if config.test_fraction else tokens
+    train, held_out, label = divide(rest, config.max_tokens, config.val_fraction)
+    if 0 <= config.val_tokens < len(held_out):
+        held_out = held_out[: config.val_tokens]
+        label = f"the first {config.val_tokens:,} tokens of {label}"
+    first = tokens[:OPENING_TOKENS]
+    numbers = first.windows(np.zeros(1, np.int64), len(first))[0] if isinstance(first, MappedTokens) else first
+    return RunText(
+        source=source,
+        sha256=sha256,
+        vocab=vocab,
+        kind=config.tokens,
+        cleaning=cleaning,
+        num_tokens=len(tokens),
+        opening=join_tokens(vocab.to_tokens(numbers.tolist()), config.tokens),
+        train=train,
+        held_out=held_out,
+        held_out_label=label,
+        test=tokens[len(rest) :],
+    )
+
+
+def divide(tokens: Corpus, max_tokens: int, val_fraction: float | None) -> tuple[Corpus, Corpus, str]:
     """The part to train on, the part held out (empty where there is none), and a label for the second."""
     train = tokens if max_tokens < 0 else tokens[:max_tokens]
     rest = tokens[len(train) :]

@@ -3,9 +3,11 @@
 model.safetensors   parameters under torch.nn's names
 config.json         options of the run, kind of model, text, versions
 vocab.json          characters and their numbers
-metrics.jsonl       one record an epoch
-curve.png           perplexity against epochs
+best.safetensors    the parameters of the lowest held-out loss, if there is a held-out text
+metrics.jsonl       one record an epoch or an evaluation
+curve.png           perplexity, gradient norm and clipped share
 sample.txt          continuations of two prefixes
+test.json           losses on the text that was put aside, if there is one
 state               all that the run needs to go on
 manifest.json       SHA-256 sums of the others, but `state`, which carries its own
 """
@@ -13,6 +15,7 @@ manifest.json       SHA-256 sums of the others, but `state`, which carries its o
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,11 +23,13 @@ from typing import Any
 
 import safetensors.torch
 import torch
+from torch import Tensor, nn
 
 from gru_scratch.cells import CellFile, is_path
 from gru_scratch.text.vocab import Vocab
-from gru_scratch.training.build import Model, build_model, get_weights, set_weights
+from gru_scratch.training.build import Model, build_model, set_weights
 from gru_scratch.training.checkpoint import (
+    Snapshot,
     pack_snapshot,
     read_json,
     read_tensors,
@@ -37,6 +42,7 @@ from gru_scratch.training.curve import draw_curve
 from gru_scratch.training.trainer import Trainer
 
 FORMAT = 1
+X_AXES = {"epochs": "epoch", "max_updates": "update", "minutes": "minutes"}
 
 
 def create_folder(config: TrainConfig) -> Path:
@@ -64,23 +70,45 @@ def create_folder(config: TrainConfig) -> Path:
             return folder
 
 
-def save_run(folder: Path, trainer: Trainer, sample: str) -> None:
-    """Write all files of the folder anew, `state` first: the rest can be made from it."""
+def save_run(folder: Path, trainer: Trainer, sample: str | None, snapshot: Snapshot | None = None) -> None:
+    """Write the files of the folder anew, `state` first: the rest can be made from it.
+
+    Args:
+        sample: the text of sample.txt; None leaves it and curve.png, which take long, as they are.
+        snapshot: the trainer's state, where it has been taken already.
+
+    Raises OSError, with the folder, if a file cannot be written; those that were there before are then still whole.
+    """
     config, text = trainer.config, trainer.text
-    write_atomically(folder / "state", pack_snapshot(trainer.snapshot()))
-    weights = {name: weight.cpu().contiguous() for name, weight in get_weights(config, trainer.model).items()}
-    title = f"{config.cell_name} ({config.engine}, {config.num_hiddens} units) on {text.source.name}"
-    write_files(
-        folder,
-        {
-            "config.json": _json(_describe(trainer)),
-            "vocab.json": (text.vocab.to_json() + "\n").encode(),
-            "metrics.jsonl": "".join(json.dumps(record) + "\n" for record in trainer.history).encode(),
-            "model.safetensors": safetensors.torch.save(weights),
-            "curve.png": draw_curve(trainer.history, title),
-            "sample.txt": sample.encode(),
-        },
-    )
+    snapshot = trainer.snapshot() if snapshot is None else snapshot
+    files = {
+        "config.json": _json(_describe(trainer)),
+        "vocab.json": (text.vocab.to_json() + "\n").encode(),
+        "metrics.jsonl": "".join(json.dumps(record) + "\n" for record in trainer.history).encode(),
+        "model.safetensors": _pack(trainer.final_weights()),
+    }
+    if trainer.best:
+        files["best.safetensors"] = _pack(trainer.best)
+    if sample is not None:
+        title = f"{config.cell_name} ({config.engine}, {config.num_hiddens} units) on {text.source.name}"
+        files["curve.png"] = draw_curve(trainer.history, title, X_AXES[trainer.bound.kind])
+        files["sample.txt"] = sample.encode()
+    try:
+        write_atomically(folder / "state", pack_snapshot(snapshot))
+        write_files(folder, files)
+    except OSError as error:
+        raise OSError(
+            f"cannot save the run in {folder}: {error.strerror or error}; the last checkpoint there is whole"
+        ) from error
+
+
+def save_test(folder: Path, result: dict[str, Any]) -> None:
+    """Write test.json."""
+    write_files(folder, {"test.json": _json(result)})
+
+
+def _pack(weights: Mapping[str, Tensor]) -> bytes:
+    return safetensors.torch.save({name: weight.detach().cpu().contiguous() for name, weight in weights.items()})
 
 
 @dataclass(frozen=True)
@@ -90,6 +118,8 @@ class LoadedRun:
     config: TrainConfig
     vocab: Vocab
     model: Model
+    cleaning: str
+    """How the text of the run was cleaned: book or raw."""
 
 
 def load_run(
@@ -98,6 +128,7 @@ def load_run(
     *,
     cell: str | None = None,
     engine: Engine | None = None,
+    best: bool = False,
 ) -> LoadedRun:
     """Read a model back from its run folder.
 
@@ -107,6 +138,7 @@ def load_run(
     Args:
         cell: a file to take the user's cell from instead, as path/to/file.py:ClassName.
         engine: the engine to run the model on, if not the run's own.
+        best: whether to take the parameters of the lowest held-out loss.
 
     Raises FileNotFoundError if there is no such folder, or no file of its cell; ValueError, with the file, if it is not
     a run folder, if anything in it is missing, cut short or changed, or if the engine cannot compute the cell.
@@ -126,11 +158,14 @@ def load_run(
         cell_file = _cell_file(folder, config, described["model"]["cell_file"], cell)
         vocab = Vocab.from_json(read_verified(folder, "vocab.json").decode())
         model = build_model(config, len(vocab), device, cell_file)
-        weights = read_tensors(read_verified(folder, "model.safetensors"), folder / "model.safetensors")
-        set_weights(config, model, weights)
+        name = "best.safetensors" if best else "model.safetensors"
+        set_weights(config, model, read_tensors(read_verified(folder, name), folder / name))
+        cleaning = described["text"]["cleaning"]
     except KeyError as error:
         raise ValueError(f"{path} is damaged: it has no {error}") from None
-    return LoadedRun(config, vocab, model)
+    if isinstance(model, nn.Module):
+        model.eval()
+    return LoadedRun(config, vocab, model, cleaning)
 
 
 def _cell_file(folder: Path, config: TrainConfig, recorded: Any, given: str | None) -> CellFile | None:
@@ -162,11 +197,12 @@ def _describe(trainer: Trainer) -> dict[str, Any]:
             "name": text.source.name,
             "path": str(text.source.path.absolute()),
             "sha256": text.sha256,
-            "cleaning": "book",
-            "tokens": "char",
+            "cleaning": text.cleaning,
+            "tokens": text.kind,
             "trained_on": len(text.train),
             "held_out": len(text.held_out),
             "held_out_label": text.held_out_label,
+            "tested_on": len(text.test),
         },
         "versions": {"gru_scratch": _own_version(), "torch": torch.__version__},
     }

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
 from gru_scratch.training.update import NotFiniteError, grad_clipping
 
@@ -51,15 +50,25 @@ class Update:
 
 @dataclass
 class Meter:
-    """Running totals of one pass over a text."""
+    """Running totals of a stretch of training, or of one pass over a text."""
 
     summed_loss: float = 0.0
     tokens: int = 0
     seconds: float = 0.0
+    updates: int = 0
+    summed_norm: float = 0.0
+    """Of the norms of all gradients together, before clipping."""
+    clipped: int = 0
+    """Updates whose gradients were scaled down."""
 
     def add(self, summed_loss: float, tokens: int) -> None:
         self.summed_loss += summed_loss
         self.tokens += tokens
+
+    def add_update(self, norm: float, clip: float) -> None:
+        self.updates += 1
+        self.summed_norm += norm
+        self.clipped += norm > clip
 
     @property
     def loss(self) -> float:
@@ -92,14 +101,15 @@ def updates(
     device: torch.device,
     *,
     carry_state: bool,
-    clip: float = 1.0,
+    clip: float | Callable[[], float] = 1.0,
     state: State = None,
 ) -> Iterator[Update]:
     """Train `net` on `batches`, and yield after each update of its parameters.
 
     With `carry_state` a batch starts from the state that the batch before left, cut off from its gradient (sequential
     sampling); `state` is then the one to start from. Without it every batch starts from the zero state (random
-    sampling).
+    sampling). `clip` is the largest norm that the gradients may have, or a function that clips them and returns what
+    their norm was.
 
     Raises NotFiniteError before an update that a loss or a gradient would spoil: the parameters are still good.
     """
@@ -117,7 +127,7 @@ def updates(
         if isinstance(updater, torch.optim.Optimizer):
             updater.zero_grad()
         l.backward()  # type: ignore[no-untyped-call]
-        norm = grad_clipping(net, clip)  # type: ignore[arg-type]  # a module, or a model with `params`
+        norm = clip() if callable(clip) else grad_clipping(net, clip)  # type: ignore[arg-type]  # it has parameters
         if isinstance(updater, torch.optim.Optimizer):
             updater.step()
         else:
@@ -146,33 +156,6 @@ def train_epoch(
     meter.seconds = time.perf_counter() - start
     if not meter.tokens:
         raise ValueError("there is no batch to train on: the text is shorter than one batch")
-    return meter
-
-
-@torch.no_grad()
-def evaluate(net: CharModel, tokens: Tensor, device: torch.device, *, rows: int, num_steps: int) -> Meter:
-    """Loss on a text (tokens (N,), N >= 2) that the model is not trained on.
-
-    The text is laid out in up to `rows` equal rows, read side by side from a zero state that is carried along;
-    fewer where they would be shorter than `num_steps`, the length that is read at a time.
-    """
-    rows = max(1, min(rows, (len(tokens) - 1) // num_steps))
-    length = (len(tokens) - 1) // rows
-    Xs = tokens[: rows * length].view(rows, length).to(device)
-    Ys = tokens[1 : rows * length + 1].view(rows, length).to(device)
-    was_training = isinstance(net, nn.Module) and net.training
-    if isinstance(net, nn.Module):
-        net.eval()
-    meter = Meter()
-    start = time.perf_counter()
-    state = net.begin_state(batch_size=rows, device=device)
-    for t in range(0, length, num_steps):
-        Y = Ys[:, t : t + num_steps]
-        y_hat, state = net(Xs[:, t : t + num_steps], state)
-        meter.add(float(F.cross_entropy(y_hat, Y.T.reshape(-1), reduction="sum")), Y.numel())
-    meter.seconds = time.perf_counter() - start
-    if isinstance(net, nn.Module):
-        net.train(was_training)
     return meter
 
 

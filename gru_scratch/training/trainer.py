@@ -5,41 +5,47 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor
 
 from gru_scratch.cells import CellFile
-from gru_scratch.text.batches import SequenceLoader
-from gru_scratch.training.build import Model, get_weights, set_weights, state_from_rows, state_to_rows
+from gru_scratch.text.batches import Batch, Epoch, SequenceLoader
+from gru_scratch.training import snapshots
+from gru_scratch.training.build import Model, get_weights
 from gru_scratch.training.checkpoint import Snapshot
 from gru_scratch.training.config import TrainConfig
 from gru_scratch.training.data import RunText
-from gru_scratch.training.loop import Meter, State, Updater, evaluate, updates
-from gru_scratch.training.update import NotFiniteError, sgd
+from gru_scratch.training.evaluate import evaluate
+from gru_scratch.training.forward import ForwardModel, MeanLoss
+from gru_scratch.training.loop import Meter, State, perplexity, updates
+from gru_scratch.training.optimizer import Optimizer
+from gru_scratch.training.processes import ONE_PROCESS, Processes
+from gru_scratch.training.schedule import Bound, Evaluations, Position, Schedule
+from gru_scratch.training.update import NotFiniteError
 
 Record = dict[str, Any]
-"""What is known of one epoch; JSON values."""
+"""What is known of a stretch of training; JSON values."""
 
-MAY_DIFFER = ("epochs", "out", "text", "device", "engine", "reset_after")
-"""Options that may be others when a run goes on; the text and where the reset gate acts are compared as such."""
-
-EVALUATIONS = 50
-"""How often in a run the held-out text is read, about."""
+SHARE_OF_SAVING = 20
+"""Saving takes one part in so many of the time, at most."""
 
 
 class Trainer:
     """Trains `model` on a text: one object, whose state is
 
-    - the parameters,
-    - `epoch`, whole epochs made; `batch`, batches made of the next one; `meter`, its totals so far,
+    - the parameters, and what the optimiser remembers,
+    - `epoch`, whole epochs made; `batch`, batches made of the next one; `update`, updates made; `seconds` of running,
+    - `meter`, totals since the last record; `history`, the records,
     - `carried`, the model's state after the last batch (sequential sampling),
     - `epoch_start`, the state of the generator of batches when the epoch began: with `batch`, the place in the data,
     - PyTorch's generator,
-    - `history`, a record of every epoch made.
+    - `planned`, the bound that the run was begun with,
+    - `best`, the parameters of the lowest held-out loss, `best_loss`, and `waited`, evaluations since.
+
+    Under several processes each has a Trainer of its own, on its rows of every batch; all call the same methods.
     """
 
     def __init__(
@@ -49,11 +55,13 @@ class Trainer:
         text: RunText,
         device: torch.device,
         cell_file: CellFile | None = None,
+        processes: Processes = ONE_PROCESS,
     ) -> None:
         """`cell_file` is the file that a user's cell was loaded from; None for a shipped cell."""
         config.validate()
+        processes.check_batch_size(config.batch_size)
         self.config, self.model, self.text, self.device = config, model, text, device
-        self.cell_file = cell_file
+        self.cell_file, self.processes = cell_file, processes
         self.generator = random.Random(config.seed)
         self.loader = SequenceLoader(
             text.train,
@@ -62,14 +70,28 @@ class Trainer:
             use_random_iter=config.sampling == "random",
             generator=self.generator,
         )
-        self.loss = nn.CrossEntropyLoss()
-        self.updater = _updater(model, config.lr)
-        self.epoch = 0
-        self.batch = 0
+        if processes.rank:
+            torch.manual_seed(config.seed + processes.rank)  # dropout differs from process to process
+        self.forward = ForwardModel(config, model, device, processes)
+        self.loss = MeanLoss(processes)
+        self.optimizer = Optimizer(config, model)
+        self.bound = Bound.of(config)
+        self.plan(self.bound)
+        self.epoch = self.batch = self.update = 0
+        self.seconds = 0.0
         self.meter = Meter()
         self.carried: State = None
         self.epoch_start = self.generator.getstate()
         self.history: list[Record] = []
+        self.best: dict[str, Tensor] = {}
+        self.best_loss = math.inf
+        self.waited = 0
+
+    def plan(self, planned: Bound) -> None:
+        """Take schedule and evaluations from the bound that the run was begun with."""
+        self.planned = planned
+        self.schedule = Schedule(self.config, planned)
+        self.evaluations = Evaluations(self.config, planned)
 
     def run(
         self,
@@ -77,142 +99,169 @@ class Trainer:
         report: Callable[[Record], None] = lambda record: None,
         save: Callable[[], None] = lambda: None,
         should_stop: Callable[[], bool] = lambda: False,
-        save_seconds: float = 10.0,
+        save_seconds: float | None = None,
     ) -> bool:
-        """Train up to the last epoch (True), or until `should_stop`, asked after every update, says so (False).
+        """Train up to the bound (True), or until `should_stop`, asked after every update, says so (False).
 
-        `report` is told of every epoch. `save` is called before the first update, at the ends of epochs when
-        `save_seconds` have passed since it was last called, and at the end.
+        `report` is told of every record. `save` is called before the first update, whenever `save_seconds` (None: as
+        the options say) have passed since it was last called, and at the end.
 
         Raises NotFiniteError, with the epoch and advice, if the loss or a gradient is no longer a number; what was
         saved last then stays as it is.
         """
+        every = self.config.save_seconds if save_seconds is None else save_seconds
+        began = time.monotonic() - self.seconds
         save()
-        saved = time.monotonic()
-        while self.epoch < self.config.epochs:
-            try:
-                whole = self._train_epoch(should_stop)
-            except NotFiniteError as error:
-                raise NotFiniteError(
-                    f"{error} in epoch {self.epoch + 1}: try a lower lr than {self.config.lr:g}, "
-                    f"or a lower clip than {self.config.clip:g}"
-                ) from error
-            if whole:
+        save_at = time.monotonic() + every
+        stopped = False
+        before = Position(self.epoch, self.update, self.seconds)
+        for now in self._with_advice(self._updates()):
+            self.seconds, stops, is_due = self.processes.decide(
+                [time.monotonic() - began, should_stop(), time.monotonic() >= save_at]
+            )
+            now = Position(now.epoch, now.update, self.seconds)
+            if self.is_over(now) or self.evaluations.is_record(before, now):
+                start = time.monotonic()
+                self._close_record(now)
+                self.evaluations.took(time.monotonic() - start)
                 report(self.history[-1])
-            if should_stop():
+            if stops or self.is_over(now):
+                stopped = not self.is_over(now)
                 break
-            if time.monotonic() - saved > save_seconds and self.epoch < self.config.epochs:
+            if is_due:
+                start = time.monotonic()
                 save()
-                saved = time.monotonic()
+                took = time.monotonic() - start
+                save_at = start + took + (max(every, SHARE_OF_SAVING * took) if every else 0)
+            before = now
         save()
-        return self.epoch == self.config.epochs
+        return not stopped
+
+    def position(self, batches: int) -> Position:
+        """How far the run is, where an epoch has so many batches."""
+        part = self.batch / batches if self.batch else 0.0
+        return Position(self.epoch + part, self.update, self.seconds)
+
+    def is_over(self, now: Position) -> bool:
+        """Whether the bound is reached, or patience is at its end."""
+        config = self.config
+        return self.bound.share(now) >= 1 or (config.patience is not None and self.waited >= config.patience)
 
     def snapshot(self) -> Snapshot:
         """The whole state, such that `restore` in a new Trainer of the same options goes on to the same bits."""
-        tensors = {f"model.{name}": weight for name, weight in get_weights(self.config, self.model).items()}
-        tensors |= {f"carried.{i}": part for i, part in enumerate(state_to_rows(self.carried))}
-        tensors["generator"] = torch.get_rng_state()
-        record = {
-            "options": self.config.to_json(),
-            "reset_after": self.config.resets_after,
-            "cell_file": None if self.cell_file is None else asdict(self.cell_file),
-            "text": self.text.sha256,
-            "vocab": self.text.vocab.idx_to_token,
-            "epoch": self.epoch,
-            "batch": self.batch,
-            "meter": asdict(self.meter),
-            "epoch_start": self.epoch_start,
-            "history": self.history,
-        }
-        return Snapshot(tensors, record)
+        return snapshots.take(self)
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Put back what `snapshot` took, under any engine that has its cell.
+        """Put back what `snapshot` took, under any engine that has its cell, with any number of processes.
 
         Raises ValueError if it was taken of another text, under other options or of a cell that has changed.
         """
-        tensors, record = snapshot.tensors, snapshot.record
-        for name, value in self.config.to_json().items():
-            if name not in MAY_DIFFER and record["options"].get(name) != value:
-                raise ValueError(f"the run was made with {name} {record['options'].get(name)}, not {value}")
-        if record["reset_after"] != self.config.resets_after:
-            raise ValueError(
-                f"the run was made with reset_after {record['reset_after']}, not {self.config.resets_after}"
-            )
-        old, new = record["cell_file"], self.cell_file
-        if old and (new is None or (old["name"], old["sha256"]) != (new.name, new.sha256)):
-            raise ValueError(f"the cell of the run, {old['name']} of {old['path']}, has changed since or is another")
-        if record["text"] != self.text.sha256:
-            raise ValueError(f"the run was made on another text than {self.text.source.path}")
-        weights = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
-        set_weights(self.config, self.model, weights)
-        torch.set_rng_state(tensors["generator"])
-        self.epoch, self.batch, self.meter = record["epoch"], record["batch"], Meter(**record["meter"])
-        version, internal, gauss = record["epoch_start"]
-        self.epoch_start = (version, tuple(internal), gauss)
-        self.history = record["history"]
-        rows = tuple(tensors[f"carried.{i}"].to(self.device) for i in range(len(tensors)) if f"carried.{i}" in tensors)
-        self.carried = state_from_rows(self.model, rows)
+        snapshots.put_back(self, snapshot)
 
-    def _train_epoch(self, should_stop: Callable[[], bool]) -> bool:
-        """Make the rest of the epoch that `batch` stands in; False if told to stop before its end."""
+    def final_weights(self) -> dict[str, Tensor]:
+        """The parameters to keep: the last, or those of the lowest held-out loss, as the options say."""
+        return self.best if self.keeps_best() else get_weights(self.config, self.model)
+
+    def keeps_best(self) -> bool:
+        """Whether the parameters to keep are those of the lowest held-out loss."""
+        return self.config.keep == "best" and bool(self.best)
+
+    def _updates(self) -> Iterator[Position]:
+        """Make one update after another; after each, how far the run is. None if the run is over already."""
+        if self.is_over(self.position(len(self._this_epoch()))):
+            return
+        while True:
+            epoch = self._this_epoch()
+            self._set_lr(len(epoch))
+            tick = time.perf_counter()
+            for made in updates(
+                self.forward,
+                self._batches(epoch),
+                self.loss,
+                self.optimizer.updater,
+                self.device,
+                carry_state=self.config.sampling == "sequential",
+                clip=self.optimizer.clip,
+                state=self.carried,
+            ):
+                self.batch += 1
+                self.update += 1
+                self.carried = made.state
+                self.meter.add(made.summed_loss * self.processes.count, made.tokens * self.processes.count)
+                self.meter.add_update(made.norm, self.config.clip)
+                self.meter.seconds += time.perf_counter() - tick
+                if self.batch == len(epoch):
+                    self.epoch, self.batch, self.carried = self.epoch + 1, 0, None
+                    self.epoch_start = self.generator.getstate()
+                yield self.position(len(epoch))
+                self._set_lr(len(epoch))
+                tick = time.perf_counter()
+
+    def _with_advice(self, positions: Iterator[Position]) -> Iterator[Position]:
+        """The same, where a NotFiniteError says in which epoch it was raised, and what may help."""
+        try:
+            yield from positions
+        except NotFiniteError as error:
+            raise NotFiniteError(
+                f"{error} in epoch {self.epoch + 1}: try a lower lr than {self.config.lr:g}, "
+                f"or a lower clip than {self.config.clip:g}"
+            ) from error
+
+    def _this_epoch(self) -> Epoch:
+        """The epoch that the run stands in, drawn as it was when it began."""
         self.generator.setstate(self.epoch_start)
-        epoch = self.loader.epoch()
-        start = time.perf_counter()
-        for update in updates(
-            self.model,
-            (epoch[i] for i in range(self.batch, len(epoch))),
-            self.loss,
-            self.updater,
-            self.device,
-            carry_state=self.config.sampling == "sequential",
-            clip=self.config.clip,
-            state=self.carried,
-        ):
-            self.batch += 1
-            self.carried = update.state
-            self.meter.add(update.summed_loss, update.tokens)
-            if self.batch < len(epoch) and should_stop():
-                break
-        self.meter.seconds += time.perf_counter() - start
-        if self.batch < len(epoch):
-            return False
-        self._close_epoch()
-        return True
+        return self.loader.epoch()
 
-    def _close_epoch(self) -> None:
-        self.epoch += 1
+    def _batches(self, epoch: Epoch) -> Iterator[Batch]:
+        """The rest of an epoch, this process's rows of it."""
+        for i in range(self.batch, len(epoch)):
+            X, Y = epoch[i]
+            yield self.processes.own_rows(X), self.processes.own_rows(Y)
+
+    def _set_lr(self, batches: int) -> None:
+        if not self.schedule.is_constant:
+            self.optimizer.set_lr(self.schedule.lr(self.position(batches)))
+
+    def _close_record(self, now: Position) -> None:
+        meter = self.meter
         record: Record = {
-            "epoch": self.epoch,
-            "train_loss": self.meter.loss,
-            "train_perplexity": _json_number(self.meter.perplexity),
-            "tokens": self.meter.tokens,
-            "seconds": self.meter.seconds,
+            "epoch": int(now.epoch) if now.epoch == int(now.epoch) else now.epoch,
+            "update": now.update,
+            "minutes": now.seconds / 60,
+            "train_loss": meter.loss,
+            "train_perplexity": json_number(meter.perplexity),
+            "tokens": meter.tokens,
+            "seconds": meter.seconds,
+            "lr": self.optimizer.lr,
+            "gradient_norm": meter.summed_norm / meter.updates,
+            "clipped_share": meter.clipped / meter.updates,
         }
-        if self._is_evaluated():
-            config = self.config
-            held_out = evaluate(
-                self.model, self.text.held_out, self.device, rows=config.batch_size, num_steps=config.num_steps
-            )
-            record["held_out_loss"] = held_out.loss
-            record["held_out_perplexity"] = _json_number(held_out.perplexity)
+        if len(self.text.held_out) and (self.is_over(now) or self.evaluations.reads_held_out(now)):
+            loss = self._held_out_loss()
+            record["held_out_loss"] = json_number(loss)
+            record["held_out_perplexity"] = json_number(perplexity(loss))
+            self._compare(loss)
         self.history.append(record)
-        self.batch, self.meter, self.carried = 0, Meter(), None
-        self.epoch_start = self.generator.getstate()
+        self.meter = Meter()
 
-    def _is_evaluated(self) -> bool:
-        """Whether the held-out text is read after this epoch: some `EVALUATIONS` times in a run, and at its end."""
-        every = max(1, self.config.epochs // EVALUATIONS)
-        return len(self.text.held_out) > 0 and (self.epoch % every == 0 or self.epoch == self.config.epochs)
+    def _held_out_loss(self) -> float:
+        config, loss = self.config, 0.0
+        if self.processes.is_first:
+            net = self.forward if self.processes.count == 1 else self.forward.alone()
+            loss = evaluate(
+                net, self.text.held_out, self.device, rows=config.batch_size, num_steps=config.num_steps
+            ).loss
+        return self.processes.decide([loss])[0]
+
+    def _compare(self, loss: float) -> None:
+        """Keep the parameters if their held-out loss is the lowest so far."""
+        self.waited += 1
+        if loss < self.best_loss:
+            self.best_loss, self.waited = loss, 0
+            if self.processes.is_first:
+                self.best = {name: weight.clone() for name, weight in get_weights(self.config, self.model).items()}
 
 
-def _updater(model: Model, lr: float) -> Updater:
-    """Stochastic gradient descent, as the book has it for each kind of model."""
-    if isinstance(model, nn.Module):
-        return torch.optim.SGD(model.parameters(), lr)
-    return lambda batch_size: sgd(model.params, lr, batch_size)
-
-
-def _json_number(value: float) -> float | None:
-    """JSON has no infinity."""
+def json_number(value: float) -> float | None:
+    """JSON has no infinity and nothing that is not a number."""
     return value if math.isfinite(value) else None

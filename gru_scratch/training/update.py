@@ -20,7 +20,8 @@ from torch import Tensor, nn
 class HasParams(Protocol):
     """A model made of functions, as `RNNModelScratch`: its parameters are a list."""
 
-    params: Sequence[Tensor]
+    @property
+    def params(self) -> Sequence[Tensor]: ...
 
 
 class NotFiniteError(ValueError):
@@ -64,18 +65,20 @@ def grad_clipping(net: nn.Module | HasParams, theta: float = 1.0) -> float:
     norm_tensor = torch.sqrt(functools.reduce(torch.add, squares))
     norm = float(norm_tensor)
     if not math.isfinite(norm):
-        raise NotFiniteError(_describe(named, squares, norm))
+        raise not_finite(named, norm)
     if norm > theta:
         for _, grad in named:
             grad.mul_(theta / norm_tensor)
     return norm
 
 
-def _describe(named: Sequence[tuple[str, Tensor]], squares: Sequence[Tensor], norm: float) -> str:
-    """Which gradient is to blame: the first that is not finite itself, else the largest."""
-    shares = [float(square) for square in squares]
+def not_finite(named: Sequence[tuple[str, Tensor]], norm: float) -> NotFiniteError:
+    """The error that names the gradient to blame: the first that is not finite itself, else the largest."""
+    shares = [float(torch.sum(grad**2)) for _, grad in named]
     guilty = next((i for i, share in enumerate(shares) if not math.isfinite(share)), None)
     if guilty is None:
         guilty = max(range(len(shares)), key=shares.__getitem__)
     name, grad = named[guilty]
-    return f"the norm of the gradients is {norm}: the gradient of {name}, of shape {tuple(grad.shape)}, is to blame"
+    return NotFiniteError(
+        f"the norm of the gradients is {norm}: the gradient of {name}, of shape {tuple(grad.shape)}, is to blame"
+    )

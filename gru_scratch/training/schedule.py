@@ -1,0 +1,107 @@
+"""When a run ends, and how its learning rate gets there.
+
+lr(p) = lr                                                          constant
+lr(p) = min_lr + (lr - min_lr) (1 + cos(pi p)) / 2                  cosine, p = share of the run that is done
+lr    = lr(p) (update + 1) / warmup                                 in the first `warmup` updates
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from gru_scratch.training.config import TrainConfig
+
+EVALUATIONS = 50
+"""How often in a run the held-out text is read, about."""
+
+
+@dataclass(frozen=True)
+class Position:
+    """How far a run has come."""
+
+    epoch: float
+    """Passes over the training text, the part of the last one included."""
+    update: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Bound:
+    """The end of a run: of one kind, `epochs`, `max_updates` or `minutes`."""
+
+    kind: str
+    value: float
+
+    @classmethod
+    def of(cls, config: TrainConfig) -> Bound:
+        for kind in ("max_updates", "minutes"):
+            value = getattr(config, kind)
+            if value is not None:
+                return cls(kind, value)
+        return cls("epochs", config.epochs)
+
+    def share(self, position: Position) -> float:
+        """How much of the run is done, 1 at its end."""
+        done = {"epochs": position.epoch, "max_updates": position.update, "minutes": position.seconds / 60}
+        return done[self.kind] / self.value
+
+    def of_epochs(self) -> str:
+        """For messages: of how many epochs, if that is known."""
+        return f" of {self.value}" if self.kind == "epochs" else ""
+
+
+class Schedule:
+    """The learning rate of each update.
+
+    `planned` is the bound that the run was begun with: a run that is given a later one goes on at the final rate.
+    """
+
+    def __init__(self, config: TrainConfig, planned: Bound) -> None:
+        self.config, self.planned = config, planned
+        self.is_constant = config.schedule == "constant" and not config.warmup
+
+    def lr(self, position: Position) -> float:
+        config = self.config
+        rate = config.lr
+        if config.schedule == "cosine":
+            share = min(self.planned.share(position), 1.0)
+            least = config.lr / 10 if config.min_lr is None else config.min_lr
+            rate = least + (config.lr - least) * (1 + math.cos(math.pi * share)) / 2
+        if position.update < config.warmup:
+            rate *= (position.update + 1) / config.warmup
+        return rate
+
+
+class Evaluations:
+    """Which moments close a record and read the held-out text, about `EVALUATIONS` of them in a run as planned.
+
+    A run by epochs has a record of each epoch besides; `--eval-every` asks for one every so many updates. In a run by
+    the clock they are fewer where each takes long, so that they take a twentieth of the time at most.
+    """
+
+    def __init__(self, config: TrainConfig, planned: Bound) -> None:
+        self.config, self.planned = config, planned
+        self.cost = 0.0
+
+    def took(self, seconds: float) -> None:
+        """Say how long the last one took."""
+        self.cost = seconds
+
+    def is_record(self, before: Position, now: Position) -> bool:
+        """Whether a record ends with the update that led from `before` to `now`."""
+        if self.config.eval_every is not None:
+            return now.update % self.config.eval_every == 0
+        if self.planned.kind == "epochs":
+            return now.epoch == int(now.epoch)
+        if self.planned.kind == "max_updates":
+            return now.update % max(1, int(self.planned.value) // EVALUATIONS) == 0
+        every = max(60 * self.planned.value / EVALUATIONS, 20 * self.cost)
+        parts = [int(position.seconds / every) for position in (before, now)]
+        return parts[0] < parts[1]
+
+    def reads_held_out(self, now: Position) -> bool:
+        """Whether the held-out text is read for a record that ends at `now`."""
+        if self.config.eval_every is not None or self.planned.kind != "epochs":
+            return True
+        return now.epoch % max(1, int(self.planned.value) // EVALUATIONS) == 0

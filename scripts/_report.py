@@ -1,0 +1,49 @@
+"""The lines that a run of training prints: its header and its result."""
+
+from __future__ import annotations
+
+import torch
+
+from gru_scratch.training.build import count_parameters
+from gru_scratch.training.trainer import Record, Trainer
+
+NOUNS = {"char": "characters", "word": "words", "byte": "bytes"}
+
+
+def print_header(trainer: Trainer) -> None:
+    config, text = trainer.config, trainer.text
+    gate = {True: ", reset gate after the product", False: ", reset gate before the product", None: ""}
+    layers = f", {config.num_layers} layers" if config.num_layers > 1 else ""
+    held_out = f"{len(text.held_out):,} {NOUNS[text.kind]}, " if len(text.held_out) else ""
+    noun = NOUNS[text.kind]
+    print(f"text        {text.source.name}, {text.num_tokens:,} {noun}; trained on the first {len(text.train):,}")
+    print(f"held out    {held_out}{text.held_out_label}")
+    print(f"vocabulary  {len(text.vocab)}")
+    print(f"model       {config.cell}{layers}, engine {config.engine}{gate[config.resets_after]}")
+    print(f"parameters  {count_parameters(trainer.model):,}")
+    threads = torch.get_num_threads()
+    print(f"device      {trainer.device}, {threads} thread{'s' if threads > 1 else ''}")
+
+
+def print_result(trainer: Trainer) -> None:
+    """The figures of the last epochs, each as what it is."""
+    if not trainer.history:
+        return
+    last = trainer.history[-1]
+    print(f"training perplexity {number(last['train_perplexity'])}, {speed(*trainer.history)} on {trainer.device}")
+    tested = [record for record in trainer.history if "held_out_loss" in record]
+    if tested:
+        end, best = tested[-1], min(tested, key=lambda record: float(record["held_out_loss"]))
+        lowest = f"lowest {number(best['held_out_perplexity'])} after epoch {best['epoch']:.4g}"
+        print(f"held-out perplexity {number(end['held_out_perplexity'])} after epoch {end['epoch']:.4g}, {lowest}")
+
+
+def speed(*records: Record) -> str:
+    """Of training alone: the held-out text is read outside these seconds."""
+    return (
+        f"{sum(record['tokens'] for record in records) / sum(record['seconds'] for record in records):.1f} tokens/sec"
+    )
+
+
+def number(perplexity: float | None) -> str:
+    return "infinite" if perplexity is None else f"{perplexity:.3f}"

@@ -1,0 +1,196 @@
+"""A run of training from its options to its last line: what train.py and the presets share."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+import tyro
+from _report import number, print_header, print_result, speed
+from tqdm import tqdm
+
+from gru_scratch.generate import samples
+from gru_scratch.training.advice import advice_if_stuck, unigram_loss
+from gru_scratch.training.build import build_model, find_cell_file, pick_device
+from gru_scratch.training.checkpoint import Snapshot
+from gru_scratch.training.config import TrainConfig
+from gru_scratch.training.data import RunText, read_run_text
+from gru_scratch.training.evaluate import evaluating
+from gru_scratch.training.final_test import final_losses
+from gru_scratch.training.folder import create_folder, save_run, save_test
+from gru_scratch.training.interrupt import stop_on_interrupt
+from gru_scratch.training.processes import Processes, started_processes
+from gru_scratch.training.resume import only_writer, read_state, stored_config
+from gru_scratch.training.trainer import Record, Trainer
+from gru_scratch.training.update import NotFiniteError
+
+SECONDS_BETWEEN_PICTURES = 60.0
+
+
+@dataclass(frozen=True)
+class Command(TrainConfig):
+    __doc__ = TrainConfig.__doc__
+
+    resume: Path | None = None
+    """Run folder to go on with, instead of a new run: its own options hold, and only epochs, max-updates or minutes may
+    be given anew, and be more."""
+
+
+def parse(arguments: Sequence[str], preset: TrainConfig | None = None) -> tuple[TrainConfig, Path | None]:
+    """The options of a run, and the folder to go on with, from a command line.
+
+    Options that are not given are the preset's, or in a run that goes on those that it was made with.
+    """
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--resume", type=Path)
+    folder: Path | None = first.parse_known_args(arguments)[0].resume
+    if folder is not None:
+        preset = stored_config(read_state(folder), folder)
+    given = tyro.cli(Command, args=list(arguments), default=Command(**vars(preset or TrainConfig()), resume=folder))
+    config = TrainConfig(**{field.name: getattr(given, field.name) for field in fields(TrainConfig)})
+    config.validate()
+    if folder is not None and preset is not None and config.out not in (preset.out, folder):
+        raise ValueError(f"a run goes on in its own folder, {folder}, and out cannot be {config.out}")
+    return config, folder
+
+
+def train(config: TrainConfig, resumed: Path | None = None) -> int:
+    """Train, keep the run in its folder, and print what a reader wants to know; the exit status."""
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    device = pick_device(config.device)
+    if device.type == "cuda" and "LOCAL_RANK" in os.environ:
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(device)
+    with started_processes(device) as processes:
+        processes.check_batch_size(config.batch_size)
+        text = read_text_once(config, processes)
+        if text.source.notice and processes.is_first:
+            print(f"note: {text.source.notice}", file=sys.stderr)
+        torch.manual_seed(config.seed)
+        cell_file = find_cell_file(config)
+        model = build_model(config, len(text.vocab), device, cell_file)
+        trainer = Trainer(config, model, text, device, cell_file, processes)
+        with claimed_folder(config, resumed, processes) as folder:
+            if resumed is not None:
+                trainer.restore(read_state(resumed))
+            try:
+                return Session(trainer, folder).run()
+            except RuntimeError as error:
+                if processes.count == 1:
+                    raise
+                reason = str(error).splitlines()[0]
+                raise OSError(f"process {processes.rank}: another process of this run has ended ({reason})") from error
+
+
+def read_text_once(config: TrainConfig, processes: Processes) -> RunText:
+    """The first process reads, and makes a token file where one is needed, before the others read."""
+    if not processes.is_first:
+        processes.wait()
+        return read_run_text(config)
+    with tqdm(unit="B", unit_scale=True, disable=None, leave=False, delay=1.0) as bar:
+
+        def progress(task: str, done: int, total: int) -> None:
+            if bar.desc != f"{task}: ":
+                bar.reset(total)
+                bar.set_description(task)
+            bar.update(done)
+
+        text = read_run_text(config, progress)
+    processes.wait()
+    return text
+
+
+@contextmanager
+def claimed_folder(config: TrainConfig, resumed: Path | None, processes: Processes) -> Iterator[Path]:
+    """The run's folder, to which no other run writes meanwhile; of several processes the first alone touches it."""
+    if not processes.is_first:
+        yield resumed or Path()
+        return
+    folder = create_folder(config) if resumed is None else resumed
+    with only_writer(folder, new=resumed is None):
+        yield folder
+
+
+class Session:
+    """A trainer, and the folder and terminal that it reports to."""
+
+    def __init__(self, trainer: Trainer, folder: Path) -> None:
+        self.trainer, self.folder = trainer, folder
+        self.unigram = unigram_loss(trainer.text.train_counts()) if trainer.processes.is_first else 0.0
+        self.has_advised = False
+        self.picture_at = 0.0
+
+    def run(self) -> int:
+        trainer, bound = self.trainer, self.trainer.bound
+        is_first = trainer.processes.is_first
+        if is_first:
+            print_header(trainer)
+            print(f"run folder  {self.folder}", flush=True)
+        unit = bound.kind.removeprefix("max_").removesuffix("s")
+        shown = None if is_first else True  # None: where there is a terminal
+        with stop_on_interrupt() as stopped, tqdm(total=bound.value, unit=unit, disable=shown) as bar:
+            self.bar = bar
+            self.show(trainer.history[-1:])
+            try:
+                finished = trainer.run(report=self.report, save=self.save, should_stop=stopped)
+            except NotFiniteError as error:
+                raise NotFiniteError(f"{error}.\nThe last good checkpoint is in {self.folder}") from error
+        self.picture_at = 0.0
+        self.save()
+        if not is_first:
+            return 0 if finished else 130
+        print_result(trainer)
+        if finished and len(trainer.text.test):
+            self.test()
+        print(self.continuations(), end="")
+        if not finished:
+            print(
+                f"interrupted in epoch {trainer.epoch + 1}{bound.of_epochs()}; saved in {self.folder}", file=sys.stderr
+            )
+        return 0 if finished else 130
+
+    def report(self, record: Record) -> None:
+        self.show([record])
+        advice = advice_if_stuck(self.trainer.history, self.unigram)
+        if advice and not self.has_advised and self.trainer.processes.is_first:
+            self.has_advised = True
+            self.bar.write(f"note: {advice}", file=sys.stderr)
+
+    def show(self, records: Sequence[Record]) -> None:
+        """Move the bar to the last record."""
+        for record in records:
+            done: dict[str, Any] = {"epochs": "epoch", "max_updates": "update", "minutes": "minutes"}
+            self.bar.n = round(record[done[self.trainer.bound.kind]], 2)
+            self.bar.set_postfix_str(f"perplexity {number(record['train_perplexity'])}, {speed(record)}")
+
+    def save(self) -> None:
+        """Write the folder; curve and sample, which take longer, about once a minute."""
+        snapshot: Snapshot = self.trainer.snapshot()
+        if not self.trainer.processes.is_first:
+            return
+        draws = time.monotonic() >= self.picture_at
+        save_run(self.folder, self.trainer, self.continuations() if draws else None, snapshot)
+        if draws:
+            self.picture_at = time.monotonic() + SECONDS_BETWEEN_PICTURES
+
+    def continuations(self) -> str:
+        trainer, text = self.trainer, self.trainer.text
+        with evaluating(trainer.model):
+            lines = samples(trainer.model, text.vocab, trainer.device, opening=text.opening, kind=text.kind)
+        return "".join(line + "\n" for line in lines)
+
+    def test(self) -> None:
+        """Read the text that was put aside, once, with the parameters that the run keeps."""
+        result = final_losses(self.trainer)
+        save_test(self.folder, asdict(result))
+        for line in result.lines():
+            print(line)
