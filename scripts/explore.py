@@ -1,0 +1,81 @@
+"""Write a page that shows what the gates of a trained model do on a text.
+
+python scripts/explore.py runs/gru-fused
+python scripts/explore.py runs/gru-fused --text "time traveller for so it will be convenient to speak of him"
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+from _command import run_command
+from tqdm import tqdm
+
+from gru_scratch.studies.explore import as_trained, check_text, count_steps, explore
+from gru_scratch.studies.page import build_page, check_out, write_page
+from gru_scratch.text.corpus import load_text, read_text
+from gru_scratch.training.build import pick_device
+from gru_scratch.training.config import TrainConfig
+from gru_scratch.training.folder import load_run
+
+
+@dataclass(frozen=True)
+class ExploreConfig:
+    """Write one HTML page that shows every gate and state of a trained model on a text; open it in a browser."""
+
+    run: tyro.conf.Positional[Path]
+    """Run folder that scripts/train.py wrote."""
+    text: str | None = None
+    """Text to read; cleaned as the text of the run was (None: the text that the run was trained on)."""
+    file: Path | None = None
+    """File to read instead, in UTF-8."""
+    characters: int | None = None
+    """Read only so many characters from the start (None: all; 1,000 of the text that the run was trained on)."""
+    out: Path | None = None
+    """Page to write (None: gates.html in the run folder). An older page there is replaced."""
+    cell: str | None = None
+    """Where the file of a cell of your own is now, as path/to/file.py:ClassName (None: where it was in training)."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, mps; auto takes a GPU where there is one."""
+
+
+def main() -> int:
+    config = tyro.cli(ExploreConfig)
+    if config.text is not None and config.file is not None:
+        raise ValueError("give the text to read with either --text or --file, not both")
+    if config.characters is not None and config.characters < 1:
+        raise ValueError(f"characters must be at least 1, received {config.characters}")
+    device = pick_device(config.device)
+    run = load_run(config.run, device, cell=config.cell)
+    out = config.run / "gates.html" if config.out is None else config.out
+    check_out(out)
+    given, source, most = read_given(config, run.config)
+    text = as_trained(run.vocab, given)[: config.characters or most]
+    check_text(run.vocab, text)
+    with tqdm(total=count_steps(run.model, len(text)), unit="step", disable=None) as bar:
+        found = explore(run.model, run.vocab, text, report=bar.update)
+    layers, units = len(found.layers), run.model.num_hiddens
+    title = f"{run.config.cell_name}, {layers} {'layer' if layers == 1 else 'layers'} of {units} units"
+    page = build_page(found, title=title, source=source)
+    write_page(out, page)
+    print(f"{len(text):,} characters, {title}: {len(page.encode()) / 1e6:.1f} MB in {out}")
+    return 0
+
+
+def read_given(config: ExploreConfig, trained: TrainConfig) -> tuple[str, str, int | None]:
+    """The text to read, its name, and how much of it is enough where nothing is said."""
+    if config.text is not None:
+        return config.text, "a text", None
+    if config.file is not None:
+        return read_text(config.file), config.file.name, None
+    text = load_text(trained.text)
+    if text.notice:
+        print(f"note: {text.notice}", file=sys.stderr)
+    return text.raw, text.name, 1000
+
+
+if __name__ == "__main__":
+    run_command(main)
