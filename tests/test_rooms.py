@@ -29,6 +29,7 @@ ROOMS = (
     "model",
     "training",
     "generate",
+    "benchmark",
     "notebook",
     "d2l",
     "studies",

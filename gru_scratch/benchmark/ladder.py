@@ -1,0 +1,177 @@
+"""From the book's loop to the fused engine, a step at a time: what each is worth.
+
+Every rung computes the same from the same parameters. The engine has no switches for what it does: a rung takes a part
+away from outside, by a cell that lacks its own loop or its derivative, or by a constant of the engine put back after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import cache, partial
+from types import MappingProxyType, ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gru_scratch import bptt, fused, products, unroll
+from gru_scratch.benchmark.comparison import Builder, Comparison, Method, Program, compare
+from gru_scratch.benchmark.models import ModelKind, Programs
+from gru_scratch.benchmark.report import difference_text, markdown, ratio_text
+from gru_scratch.benchmark.setting import Setting
+from gru_scratch.benchmark.spread import paired_ratio
+from gru_scratch.benchmark.training_step import TrainingStep, step_of_module
+from gru_scratch.cells.base import Cell
+from gru_scratch.layers import Recurrent
+
+Run = Callable[..., tuple[Tensor, Any]]
+"""How an engine is called: cell, inputs, state, weights."""
+
+
+def without(cell: Cell, *parts: str) -> Cell:
+    """The same equations, without what the cell has beside them: its ``derivative``, its ``in_place`` loop."""
+    kind: Any = type(cell)
+    return _without(kind, parts)(**cell.options())  # type: ignore[no-any-return]
+
+
+@cache
+def _without(kind: Any, parts: tuple[str, ...]) -> Any:
+    """One class for the same parts, so that the registry of cells does not grow."""
+    return type(f"{kind.__name__}Without_{'_'.join(parts)}", (kind,), dict.fromkeys(parts))
+
+
+def step_by_step(cell: Cell, inputs: Tensor, state: Any, *weights: Any) -> tuple[Tensor, Any]:
+    """The textbook loop that projects each input when its step comes."""
+    outputs = []
+    for x in inputs:
+        output, state = unroll.run(cell, x.unsqueeze(0), state, *weights)
+        outputs.append(output)
+    return torch.cat(outputs), state
+
+
+class OneWay(Recurrent):
+    """One layer in one direction, run one way: no checks, so that the way alone is timed."""
+
+    def __init__(self, cell: Cell, run: Run, tokens: bool, input_size: int, hidden_size: int) -> None:
+        super().__init__(cell, input_size, hidden_size)
+        self.run, self.accepts_tokens = run, tokens
+
+    def forward(self, input: Any, hx: Any = None, **options: Any) -> tuple[Any, Any]:
+        states = self.cell.states(*(s.squeeze(0) for s in self._split(hx)))
+        outputs, final = self.run(self.cell, input.contiguous(), states, self.layer_parameters()[0][0].weights)
+        return outputs, self._join([s.unsqueeze(0) for s in final])
+
+
+Change = tuple[ModuleType, str, Any]
+"""A name in a module, and what it is to be for a while."""
+
+
+@contextmanager
+def changed(changes: Sequence[Change]) -> Iterator[None]:
+    """Other values under some modules' names, and the old ones after."""
+    before = [(module, name, getattr(module, name)) for module, name, _ in changes]
+    for module, name, value in changes:
+        setattr(module, name, value)
+    try:
+        yield
+    finally:
+        for module, name, value in before:
+            setattr(module, name, value)
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One way of computing a layer."""
+
+    run: Run
+    tokens: bool = True
+    """Whether it reads tokens as they are, or one-hot vectors."""
+    lacks: tuple[str, ...] = ()
+    """Parts taken away from the cell."""
+    changes: tuple[Change, ...] = ()
+    """What of the engine is otherwise."""
+
+
+BOOK_LOOP = "the book's loop"
+
+_WHOLE = (bptt, "STRETCH", 2**62)  # as many elements in a stretch of time as there can be: all
+_PLAIN = (products, "_routine", lambda weight, rows: None)  # no other routine than PyTorch's own
+
+RUNGS: Mapping[str, Rung] = MappingProxyType(
+    {
+        "all gates in one product": Rung(step_by_step, tokens=False),
+        "input projected before the loop": Rung(unroll.run, tokens=False),
+        "rows looked up for tokens": Rung(unroll.run),
+        "backward by hand": Rung(fused.run, lacks=("derivative", "in_place"), changes=(_WHOLE, _PLAIN)),
+        "derivative by hand": Rung(fused.run, lacks=("in_place",), changes=(_WHOLE, _PLAIN)),
+        "equations in place": Rung(fused.run, changes=(_WHOLE, _PLAIN)),
+        "time in short stretches": Rung(fused.run, changes=(_PLAIN,)),
+        "the fastest product": Rung(fused.run),
+    }
+)
+"""By name, each with what the one before has, and one thing more; before them comes the book's loop."""
+
+
+def compare_ladder(kind: ModelKind, setting: Setting, method: Method, seed: int = 0) -> Comparison:
+    """Time every rung, and torch.nn's layer beside them; the ratios are to the book's loop."""
+    programs = Programs(kind, setting, method.device, seed)
+    builders: dict[str, Builder] = {BOOK_LOOP: partial(_program, lambda: programs.build("textbook"))}
+    for name, rung in RUNGS.items():
+        builders[name] = partial(_program, partial(_build, programs, rung), rung.changes)
+    if kind.builtin is not None:
+        builders["builtin"] = partial(_program, lambda: programs.build("builtin"))
+    return compare(kind.title, asdict(setting), setting.tokens, builders, method)
+
+
+def _build(programs: Programs, rung: Rung) -> TrainingStep:
+    cell = programs.kind.cell
+    model = programs.new_model(
+        partial(OneWay, without(cell, *rung.lacks) if rung.lacks else cell, rung.run, rung.tokens)
+    )
+    return step_of_module(model, programs.batch, model)
+
+
+def _program(build: Callable[[], TrainingStep], changes: Sequence[Change] = ()) -> Program:
+    step = build()
+
+    def under_changes(action: Callable[[], Any]) -> Any:
+        with changed(changes):
+            return action()
+
+    return Program(partial(under_changes, step), partial(under_changes, step.values), step.clear)
+
+
+def ladder_table(comparisons: Sequence[Comparison]) -> str:
+    """A line for each rung: its time, what it gains on the rung before, and on the book's loop."""
+    header = (
+        "model",
+        "step",
+        "ms",
+        "gain on the step before",
+        "on the book's loop",
+        "values differ",
+        "peak MiB",
+        "note",
+    )
+    lines = []
+    for comparison in comparisons:
+        before = None
+        for row in comparison.rows:
+            ladder = row.name in RUNGS
+            gain = ratio_text(paired_ratio(before.seconds, row.seconds)) if ladder and before and row.ratio else ""
+            lines.append(
+                (
+                    comparison.title,
+                    row.name,
+                    f"{1000 * row.median:.3g}" if row.seconds else "",
+                    gain,
+                    "1 (base)" if row.name == comparison.base else ratio_text(row.ratio) if row.ratio else "",
+                    difference_text(max(row.differences.values(), default=0.0)) if row.ratio else "",
+                    f"{row.peak_memory / 2**20:.3g}" if row.peak_memory else "",
+                    row.note,
+                )
+            )
+            before = row if row.seconds else before
+    return markdown(header, lines)

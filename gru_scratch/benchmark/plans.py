@@ -1,0 +1,155 @@
+"""From options to work: what to compare, and how to tell and draw the result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from types import MappingProxyType
+
+import torch
+
+from gru_scratch.benchmark import charts, report
+from gru_scratch.benchmark.clock import Budget, clock_for
+from gru_scratch.benchmark.comparison import Comparison, Method
+from gru_scratch.benchmark.config import CompareConfig
+from gru_scratch.benchmark.generation import TOKENS, compare_generation
+from gru_scratch.benchmark.ladder import compare_ladder, ladder_table
+from gru_scratch.benchmark.models import ModelKind, model_kinds
+from gru_scratch.benchmark.six_settings import SIX_SETTINGS, columns, summary
+from gru_scratch.benchmark.training import compare_training
+
+DEFAULT_ENGINES = ("builtin", "builtin-compiled", "d2l", "textbook", "fused")
+SWEEP_ENGINES = ("builtin", "textbook", "fused")
+GENERATE_ENGINES = ("builtin", "d2l", "textbook", "fused")
+
+SWEEPS: Mapping[str, tuple[str, str, tuple[int, ...]]] = MappingProxyType(
+    {
+        "batch": ("batch_size", "batch size", (1, 4, 16, 64, 256)),
+        "steps": ("num_steps", "number of steps", (8, 32, 128, 512)),
+        "hidden": ("num_hiddens", "number of hidden units", (16, 64, 256, 1024)),
+    }
+)
+"""By name: the option that a sweep replaces, in words, and the usual sizes."""
+
+STEP = "one training step"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to do, in order, and what to make of it; of a plan that was interrupted, of its first part."""
+
+    jobs: Sequence[tuple[str, Callable[[], Comparison]]]
+    """Each with a label for whoever waits."""
+    text: Callable[[Sequence[Comparison]], str]
+    pictures: Callable[[Sequence[Comparison], str], dict[str, bytes]]
+    """By file name, from what was measured, and where: a line for their heads."""
+
+
+def make_plan(config: CompareConfig, device: torch.device) -> Plan:
+    """The plan for the question that `config` asks.
+
+    Raises:
+        ValueError, FileNotFoundError: a cell is unknown.
+    """
+    kinds = [kind for cell in config.cells for kind in model_kinds(cell)]
+    if config.sweep is not None:
+        return _sweep(config, kinds, device)
+    if config.six_settings:
+        return _six_settings(config, device)
+    if config.ladder:
+        return _ladder(config, kinds, device)
+    if config.generate:
+        return _generate(config, kinds, device)
+    return _table(config, kinds, device)
+
+
+def _method(config: CompareConfig, device: torch.device, seconds: float, memory: bool = True) -> Method:
+    budget = Budget(seconds if config.seconds is None else config.seconds)
+    return Method(clock_for(device), budget, device, memory)
+
+
+def _table(config: CompareConfig, kinds: Sequence[ModelKind], device: torch.device) -> Plan:
+    setting, engines = config.setting(), config.engines or DEFAULT_ENGINES
+    method = _method(config, device, seconds=12)
+    jobs = [(kind.title, partial(compare_training, kind, setting, engines, method, config.seed)) for kind in kinds]
+
+    def pictures(done: Sequence[Comparison], where: str) -> dict[str, bytes]:
+        return {"comparison.png": charts.draw_bars(done, f"{STEP.capitalize()}: {setting.words()}\n{where}", STEP)}
+
+    return Plan(jobs, _explained, pictures)
+
+
+def _sweep(config: CompareConfig, kinds: Sequence[ModelKind], device: torch.device) -> Plan:
+    assert config.sweep is not None
+    option, words, usual = SWEEPS[config.sweep]
+    sizes = sorted(set(config.sizes or usual))
+    method = _method(config, device, seconds=3, memory=False)
+    places = [(kind, size) for kind in kinds for size in sizes]
+
+    def job(kind: ModelKind, size: int) -> Comparison:
+        setting = replace(config.setting(), **{option: size})  # type: ignore[arg-type]
+        done = compare_training(kind, setting, config.engines or SWEEP_ENGINES, method, config.seed, floor=True)
+        return replace(done, title=_titled(kind, size))
+
+    def _titled(kind: ModelKind, size: int) -> str:
+        return f"{kind.title}, {config.sweep} {size}"
+
+    def pictures(done: Sequence[Comparison], where: str) -> dict[str, bytes]:
+        points: dict[str, list[tuple[int, Comparison]]] = {}
+        for comparison, (kind, size) in zip(done, places, strict=False):
+            points.setdefault(kind.title, []).append((size, comparison))
+        title = f"How {STEP} grows with the {words} ({config.setting().words(leave_out=option)})"
+        return {f"sweep-{config.sweep}.png": charts.draw_sweep(points, f"{title}\n{where}", words, STEP)}
+
+    return Plan([(_titled(*place), partial(job, *place)) for place in places], _explained, pictures)
+
+
+def _generate(config: CompareConfig, kinds: Sequence[ModelKind], device: torch.device) -> Plan:
+    setting, engines = config.setting(), config.engines or GENERATE_ENGINES
+    method = _method(config, device, seconds=8, memory=False)
+    jobs = [(kind.title, partial(compare_generation, kind, setting, engines, method, config.seed)) for kind in kinds]
+
+    def pictures(done: Sequence[Comparison], where: str) -> dict[str, bytes]:
+        title = f"Generating {TOKENS} tokens one by one: hidden {setting.num_hiddens}, vocabulary {setting.vocab_size}"
+        return {"generation.png": charts.draw_bars(done, f"{title}\n{where}", f"{TOKENS} tokens")}
+
+    return Plan(jobs, _explained, pictures)
+
+
+def _ladder(config: CompareConfig, kinds: Sequence[ModelKind], device: torch.device) -> Plan:
+    """Of the models with a namesake in torch.nn, or of the user's own."""
+    setting, method = config.setting(), _method(config, device, seconds=20)
+    jobs = [(kind.title, partial(compare_ladder, kind, setting, method, config.seed)) for kind in kinds]
+
+    def pictures(done: Sequence[Comparison], where: str) -> dict[str, bytes]:
+        title = f"From the book's loop to the fused engine: {setting.words()}"
+        return {"ladder.png": charts.draw_bars(done, f"{title}\n{where}", STEP)}
+
+    return Plan(jobs, lambda done: f"{ladder_table(done)}\n\n{report.explanation(done)}", pictures)
+
+
+def _six_settings(config: CompareConfig, device: torch.device) -> Plan:
+    method = _method(config, device, seconds=6)
+    names = [name for name in SIX_SETTINGS if name in (config.only or SIX_SETTINGS)]
+    places = [(name, *column) for name in names for column in columns(name)]
+    jobs = [
+        (f"{name}: {kind.title}", partial(compare_training, kind, setting, engines, method, config.seed))
+        for name, kind, setting, engines in places
+    ]
+
+    def named(done: Sequence[Comparison]) -> list[tuple[str, Comparison]]:
+        return [(place[0], comparison) for place, comparison in zip(places, done, strict=False)]
+
+    def pictures(done: Sequence[Comparison], where: str) -> dict[str, bytes]:
+        found = {}
+        for name in dict.fromkeys(name for name, _ in named(done)):
+            title = f"{STEP.capitalize()}: {SIX_SETTINGS[name].words()}\n{where}"
+            found[f"{name}.png"] = charts.draw_bars([c for n, c in named(done) if n == name], title, STEP)
+        return found
+
+    return Plan(jobs, lambda done: f"{summary(named(done))}\n\n{report.explanation(done)}", pictures)
+
+
+def _explained(done: Sequence[Comparison]) -> str:
+    return f"{report.table(done)}\n\n{report.explanation(done)}"

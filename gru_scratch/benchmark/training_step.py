@@ -1,0 +1,105 @@
+"""A whole training step, the thing that is timed: forward, cross-entropy, backward."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from gru_scratch.benchmark.setting import Batch
+from gru_scratch.convert import scratch_to_torch
+from gru_scratch.model import RNNModel
+
+
+class TrainingStep:
+    """One program's step on one minibatch. The parameters are not changed, so that all steps are the same.
+
+    Args:
+        scores: the forward pass, → (T * B, V).
+        batch: the minibatch.
+        parameters: what gradients are wanted of, besides the input where it wants one.
+        gradients: these gradients, once they are there, under the names of `RNNModel`.
+    """
+
+    note = ""
+    """What a reader of its figures should know."""
+
+    def __init__(
+        self,
+        scores: Callable[[], Tensor],
+        batch: Batch,
+        parameters: Sequence[Tensor],
+        gradients: Callable[[], dict[str, Tensor]],
+    ) -> None:
+        self._scores, self._batch, self._gradients = scores, batch, gradients
+        self._parameters = [*parameters, batch.X]
+
+    def __call__(self) -> Tensor:
+        """Run it; the loss."""
+        self.clear()
+        loss = F.cross_entropy(self._scores(), self._batch.y)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    def clear(self) -> None:
+        """Let go of the gradients of the step before."""
+        for parameter in self._parameters:
+            parameter.grad = None
+
+    def values(self) -> dict[str, Tensor]:
+        """Run it; the loss, the gradient of each parameter, and that of the input where it wants one."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)  # for a cell that draws masks
+            found = {"loss": self().detach(), **self._gradients()}
+        if self._batch.X.grad is not None:
+            found["input"] = self._batch.X.grad
+        self.clear()
+        return found
+
+
+class DenseModel(RNNModel):
+    """`RNNModel` for a layer with `batch_first`, on (B, T, D) numbers instead of tokens."""
+
+    def forward(self, inputs: Tensor, state: object) -> tuple[Tensor, object]:
+        Y, state = self.rnn(inputs, state)  # (B, T, H)
+        return self.linear(Y.transpose(0, 1).reshape(-1, Y.shape[-1])), state
+
+
+def step_of_module(model: RNNModel, batch: Batch, compiled: Callable[..., tuple[Tensor, object]]) -> TrainingStep:
+    """The step of a module; `compiled` is the module itself, or `torch.compile` of it."""
+    batch_size, device = len(batch.X), batch.X.device
+
+    def scores() -> Tensor:
+        return compiled(batch.X, model.begin_state(device=device, batch_size=batch_size))[0]
+
+    def gradients() -> dict[str, Tensor]:
+        return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+
+    return TrainingStep(scores, batch, list(model.parameters()), gradients)
+
+
+def step_of_functions(cell: str, model: Any, batch: Batch) -> TrainingStep:
+    """The step of an `RNNModelScratch`, ours or the book's; `cell` as `scratch_to_torch` names it."""
+    X, params, dense = batch.X, list(model.params), batch.X.is_floating_point()
+
+    def scores() -> Tensor:
+        state = model.begin_state(len(X), X.device)
+        found = model.forward_fn(X.transpose(0, 1), state, params) if dense else model(X, state)
+        return found[0]  # type: ignore[no-any-return]
+
+    return TrainingStep(scores, batch, params, lambda: _torch_names(cell, params))
+
+
+def _torch_names(cell: str, params: Sequence[Tensor]) -> dict[str, Tensor]:
+    """The gradients of the book's parameters under the names of `RNNModel`: of two biases that are only added, each
+    has the gradient of the sum."""
+    gradients = [p.grad for p in params if p.grad is not None]
+    if len(gradients) < len(params):
+        return {}
+    found = scratch_to_torch(cell, gradients)
+    of_sum, of_second = found["rnn.bias_ih_l0"], found["rnn.bias_hh_l0"]
+    shared = len(of_sum) - (len(params[9]) if cell == "gru_reset_after" else 0)  # its candidate has two apart
+    return {**found, "rnn.bias_hh_l0": torch.cat([of_sum[:shared], of_second[shared:]])}
