@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +17,9 @@ from gru_scratch.layers import Recurrent
 from gru_scratch.studies.draw_gradients import draw_matrices, draw_starts, draw_training
 from gru_scratch.studies.flow import Flow, gradient_flow, singular_values, spread_lags
 from gru_scratch.studies.gradients import STARTS, GradientOptions, flow_at_start, pieces_of, watch_training
+from gru_scratch.studies.watch import watch_model
+from gru_scratch.training.build import build_model
+from gru_scratch.training.config import TrainConfig
 
 CASES = {
     **{name: kind() for name, kind in CELLS.items()},
@@ -204,3 +209,56 @@ def test_a_cell_of_ones_own_is_studied_too() -> None:
     assert make_cell(CASES["mgu"]).gates == ("f", "n")
     look = flow_at_start("mgu", 6, torch.randint(0, 6, (9, 2)), "as torch.nn", 0, SMALL)
     assert list(look.singular_values) == ["f", "n"]
+
+
+CONFIGS = [
+    TrainConfig(cell="gru", engine="textbook"),
+    TrainConfig(cell="gru", engine="fused"),
+    TrainConfig(cell="gru", engine="builtin"),
+    TrainConfig(cell="lstm", engine="builtin", num_layers=2),
+    TrainConfig(cell="peephole-lstm", engine="textbook", num_layers=2),
+]
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda c: f"{c.cell}-{c.engine}-{c.num_layers}")
+def test_a_models_top_layer_flows_as_finite_differences_say(config: TrainConfig) -> None:
+    """Of the model itself: its state after 4 steps, against the top layer's state before them."""
+    config = replace(config, num_hiddens=4, num_steps=6)
+    model = build_model(config, 5, torch.device("cpu"))
+    with torch.no_grad():
+        for parameter in getattr(model, "params", None) or model.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.5 * torch.randn_like(parameter))
+    tokens = torch.randint(0, 5, (20,))
+    layers = watch_model(config, model, tokens)
+    assert [each.layer for each in layers] == list(range(config.num_layers))
+    flow = layers[-1].flow
+    assert flow.lags == (1, 2, 3, 4, 5, 6)
+
+    def run(piece: Tensor, state: object) -> object:
+        with torch.no_grad():
+            return model(piece.view(1, -1), state)[1]
+
+    def flat(state: object) -> list[Tensor]:
+        parts = [state] if isinstance(state, Tensor) else list(state)  # type: ignore[call-overload]
+        return [part if part.dim() == 2 else part[-1] for part in parts]
+
+    middle = run(tokens[:2], model.begin_state(batch_size=1, device=torch.device("cpu")))
+    rest = tokens[2:6]
+    rows = []
+    for part in range(len(flat(middle))):
+        for unit in range(4):
+            ends = []
+            for sign in (-1, 1):
+                moved = copy.deepcopy(middle)
+                flat(moved)[part].data[0, unit] += sign * 1e-2
+                ends.append(torch.cat(flat(run(rest, moved)), 1).detach()[0])
+            rows.append((ends[1] - ends[0]) / 2e-2)
+    expected = float(torch.linalg.matrix_norm(torch.stack(rows), ord=2))
+    assert flow.norms[3] == pytest.approx(expected, rel=2e-2)
+
+
+def test_nothing_to_watch_on() -> None:
+    config = TrainConfig(cell="rnn", num_hiddens=4)
+    with pytest.raises(ValueError, match="at least one token"):
+        watch_model(config, build_model(config, 5, torch.device("cpu")), torch.tensor([], dtype=torch.long))
