@@ -31,12 +31,12 @@ def draw_spans(task: str, summaries: Sequence[SpanSummary], settings: str) -> by
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, position: f"{value:,.0f}"))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.set_ylim(0, 1.04)
-    axes.set_xlabel("length of the sequence, steps (log scale)")
+    axes.set_xlabel(f"{TASKS[task].length_label}, steps (log scale)")
     axes.set_ylabel("accuracy on new sequences")
     seeds = max(s.seeds for s in summaries)
     axes.set_title(f"{TASKS[task].label}: median of {seeds} seeds, band from worst to best\n{settings}", fontsize=11)
     grid(axes)
-    axes.legend(loc="lower left")
+    figure.legend(loc="outside lower center", ncols=len(cells) + 1)
     return png(figure)
 
 

@@ -53,6 +53,7 @@ def draw_forecasts(study: ForecastStudy, title: str) -> bytes:
         "Free-running from the start of the test part",
     )
     errors.set_yscale("log")
+    errors.set_ylim(top=min(errors.get_ylim()[1], 30 * study.scaling.deviation))
     grid(errors)
     errors.set_xlabel("horizon, steps ahead")
     errors.set_ylabel("root mean squared\nerror (log)")

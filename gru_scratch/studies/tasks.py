@@ -30,6 +30,7 @@ class Task:
     loss_name: ClassVar[str] = "cross-entropy, nats"
     label: ClassVar[str]
     least_length: ClassVar[int] = 1
+    length_label: ClassVar[str] = "length of the sequence"
 
     def draw(self, length: int, batch_size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Inputs, (T, B) symbols or (T, B, D) values, and the answers (A, B)."""
@@ -107,6 +108,7 @@ class Copying(Task):
     chance = 0.125
     chance_loss = 2.0794  # log 8
     label = "copying"
+    length_label = "blanks between the symbols and the answers"
 
     def draw(self, length: int, batch_size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         blank, mark, count = 8, 9, self.num_answers
