@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from gru_scratch.training.build import count_parameters
@@ -36,6 +38,15 @@ def print_result(trainer: Trainer) -> None:
         end, best = tested[-1], min(tested, key=lambda record: float(record["held_out_loss"]))
         lowest = f"lowest {number(best['held_out_perplexity'])} after epoch {best['epoch']:.4g}"
         print(f"held-out perplexity {number(end['held_out_perplexity'])} after epoch {end['epoch']:.4g}, {lowest}")
+    for layer in last.get("gradient_flow", ()):
+        print(f"gradient flow of layer {layer['layer']}: {flow_line(layer['flow']['lags'], layer['flow']['norms'])}")
+
+
+def flow_line(lags: Sequence[int], norms: Sequence[float | None]) -> str:
+    """The norm of d(last state)/d(state k before) near k = 10 and 100, and at the longest k; None is infinity."""
+    places = dict.fromkeys(min(lags, key=lambda lag: abs(lag - k)) for k in (10, 100, lags[-1]))
+    found = {k: norms[lags.index(k)] for k in places}
+    return ", ".join(f"{'infinite' if x is None else f'{x:.1e}'} at k = {k}" for k, x in found.items())
 
 
 def speed(*records: Record) -> str:

@@ -18,6 +18,8 @@ from _report import number, print_header, print_result, speed
 from tqdm import tqdm
 
 from gru_scratch.generate import samples
+from gru_scratch.studies.results import plain
+from gru_scratch.studies.watch import watch_run
 from gru_scratch.training.advice import advice_if_stuck, unigram_loss
 from gru_scratch.training.build import build_model, find_cell_file, pick_device
 from gru_scratch.training.checkpoint import Snapshot
@@ -132,6 +134,8 @@ class Session:
     def run(self) -> int:
         trainer, bound = self.trainer, self.trainer.bound
         is_first = trainer.processes.is_first
+        if trainer.config.watch_gradients and is_first:
+            trainer.watch = lambda: {"gradient_flow": plain(watch_run(trainer))}
         if is_first:
             print_header(trainer)
             print(f"run folder  {self.folder}", flush=True)

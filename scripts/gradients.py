@@ -12,12 +12,12 @@ from pathlib import Path
 import torch
 import tyro
 from _command import run_command
+from _report import flow_line
 from torch import Tensor
 from tqdm import tqdm
 
 from gru_scratch.cells import resolve_cell
 from gru_scratch.studies.draw_gradients import draw_matrices, draw_starts, draw_training
-from gru_scratch.studies.flow import Flow
 from gru_scratch.studies.gradients import (
     STARTS,
     GradientOptions,
@@ -137,20 +137,15 @@ def report(starts: Starts, runs: list[GradientRun]) -> None:
     """The flow at a few k, and how training went."""
     for cell, ways in starts.items():
         for way, looks in ways.items():
-            print(f"{cell}, {way}, before training: {at(looks[0].flow)}")
+            print(f"{cell}, {way}, before training: {flow_line(looks[0].flow.lags, looks[0].flow.norms)}")
     for run in runs:
         clip = "not clipped" if run.clip is None else f"clipped at {run.clip:g}"
         end = (
             f"stopped at update {run.stopped_at}" if run.stopped_at else f"loss {run.losses[-1]:.2f}" * bool(run.losses)
         )
-        after = f"; after {run.looks[-1].update}: {at(run.looks[-1].flow)}" if run.looks else ""
+        last = run.looks[-1] if run.looks else None
+        after = f"; after {last.update}: {flow_line(last.flow.lags, last.flow.norms)}" if last else ""
         print(f"{run.cell}, {clip}, seed {run.seed}: {end}{after}")
-
-
-def at(flow: Flow) -> str:
-    """The norm near k = 10 and 100, and at the longest k."""
-    places = [min(flow.lags, key=lambda lag: abs(lag - k)) for k in (10, 100, flow.lags[-1])]
-    return ", ".join(f"{flow.norms[flow.lags.index(k)]:.1e} at k = {k}" for k in dict.fromkeys(places))
 
 
 if __name__ == "__main__":

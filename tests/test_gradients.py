@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,8 +18,9 @@ from gru_scratch.layers import Recurrent
 from gru_scratch.studies.draw_gradients import draw_matrices, draw_starts, draw_training
 from gru_scratch.studies.flow import Flow, gradient_flow, singular_values, spread_lags
 from gru_scratch.studies.gradients import STARTS, GradientOptions, flow_at_start, pieces_of, watch_training
-from gru_scratch.studies.watch import watch_model
-from gru_scratch.training.build import build_model
+from gru_scratch.studies.watch import cell_of, first_tokens, model_flow
+from gru_scratch.text.mapped import MappedTokens
+from gru_scratch.training.build import build_model, get_weights
 from gru_scratch.training.config import TrainConfig
 
 CASES = {
@@ -230,7 +232,7 @@ def test_a_models_top_layer_flows_as_finite_differences_say(config: TrainConfig)
             if parameter.requires_grad:
                 parameter.add_(0.5 * torch.randn_like(parameter))
     tokens = torch.randint(0, 5, (20,))
-    layers = watch_model(config, model, tokens)
+    layers = model_flow(cell_of(config, model), get_weights(config, model), tokens[:6].view(-1, 1), range(1, 7))
     assert [each.layer for each in layers] == list(range(config.num_layers))
     flow = layers[-1].flow
     assert flow.lags == (1, 2, 3, 4, 5, 6)
@@ -258,7 +260,10 @@ def test_a_models_top_layer_flows_as_finite_differences_say(config: TrainConfig)
     assert flow.norms[3] == pytest.approx(expected, rel=2e-2)
 
 
-def test_nothing_to_watch_on() -> None:
-    config = TrainConfig(cell="rnn", num_hiddens=4)
-    with pytest.raises(ValueError, match="at least one token"):
-        watch_model(config, build_model(config, 5, torch.device("cpu")), torch.tensor([], dtype=torch.long))
+def test_first_tokens_of_a_text_in_memory_and_in_a_file(tmp_path: Path) -> None:
+    numbers = np.arange(10, dtype=np.uint8)
+    (tmp_path / "tokens").write_bytes(numbers.tobytes())
+    for corpus in (torch.from_numpy(numbers), MappedTokens(tmp_path / "tokens", numbers.dtype)):
+        assert first_tokens(corpus, 4).tolist() == [0, 1, 2, 3]
+        assert first_tokens(corpus, 40).tolist() == list(range(10))
+        assert first_tokens(corpus, 4).dtype == torch.int64

@@ -82,6 +82,25 @@ def test_gradients(in_process, text: Text) -> None:  # type: ignore[no-untyped-d
     assert len(numbers["runs"]) == 4
 
 
+def test_a_training_run_logs_how_far_gradients_reach_and_is_the_same_run(in_process, text: Text) -> None:  # type: ignore[no-untyped-def]
+    run = ["--text", text.path, "--max-tokens", "300", "--num-hiddens", "5", "--batch-size", "3", "--num-steps", "8"]
+    run += ["--cell", "lstm", "--num-layers", "2", "--epochs", "2"]
+    records = {}
+    for watched in (True, False):
+        status, out, err = in_process("train", *run, "--out", watched, *["--watch-gradients"] * watched)
+        assert (status, err) == (0, "")
+        assert len(re.findall(r"^gradient flow of layer [01]: .*\S+ at k = 8$", out, re.MULTILINE)) == 2 * watched
+        records[watched] = [json.loads(line) for line in Path(f"{watched}/metrics.jsonl").read_text().splitlines()]
+    assert [r["train_loss"] for r in records[True]] == [r["train_loss"] for r in records[False]]
+    assert not any("gradient_flow" in record for record in records[False])
+    for record in records[True]:
+        assert [layer["layer"] for layer in record["gradient_flow"]] == [0, 1]
+        for layer in record["gradient_flow"]:
+            assert layer["flow"]["lags"] == list(range(1, 9))
+            assert set(layer["singular_values"]) == {"i", "f", "g", "o"}
+    assert records[True][0]["gradient_flow"] != records[True][1]["gradient_flow"]
+
+
 def test_forecast_of_a_generated_series_and_of_the_same_as_csv(in_process) -> None:  # type: ignore[no-untyped-def]
     status, out, err = in_process("forecast", *FORECAST, "--save-series", "s.csv", "--out", "a")
     assert (status, err) == (0, "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,8 +13,10 @@ from gru_scratch import unroll
 from gru_scratch.cells import Cell, GRUEquations, make_cell, resolve_cell
 from gru_scratch.layers.layer import RecurrentLayer
 from gru_scratch.studies.flow import Flow, gradient_flow, singular_values, spread_lags
+from gru_scratch.text.batches import Corpus
 from gru_scratch.training.build import Model, get_weights
 from gru_scratch.training.config import TrainConfig
+from gru_scratch.training.trainer import Trainer
 from gru_scratch.unroll import LayerWeights
 
 
@@ -29,22 +32,20 @@ class LayerFlow:
     """Of each gate's recurrent block, the largest."""
 
 
-def watch_model(config: TrainConfig, model: Model, tokens: Tensor, steps: int | None = None) -> list[LayerFlow]:
-    """Measure a model of a training run, of any engine, on the first ``steps`` of some tokens (N,).
-
-    ``steps`` is ``config.num_steps`` where it is None, the span that gradients flow through in training; computed in
-    float32, which takes about as long as some updates.
-
-    Raises:
-        ValueError: there are no tokens.
+def watch_run(trainer: Trainer) -> list[LayerFlow]:
+    """Measure the model of a run, of any engine, on the first ``num_steps`` tokens of its held-out text, or else of the
+    text that it is trained on; in float32. It takes about as long as some updates.
     """
-    piece = tokens[: config.num_steps if steps is None else steps]
-    if not len(piece):
-        raise ValueError("gradient flow needs at least one token to be measured on, received none")
-    weights = {name: weight.cpu().float() for name, weight in get_weights(config, model).items()}
-    return model_flow(
-        cell_of(config, model), weights, torch.as_tensor(piece).long().view(-1, 1), spread_lags(len(piece))
-    )
+    text, count = trainer.text, trainer.config.num_steps
+    tokens = first_tokens(text.held_out if len(text.held_out) else text.train, count)
+    weights = {name: weight.cpu().float() for name, weight in get_weights(trainer.config, trainer.model).items()}
+    return model_flow(cell_of(trainer.config, trainer.model), weights, tokens.view(-1, 1), spread_lags(len(tokens)))
+
+
+def first_tokens(corpus: Corpus, count: int) -> Tensor:
+    """The first tokens of a text, ``count`` at most, (n,)."""
+    count = min(count, len(corpus))
+    return corpus[:count].long() if isinstance(corpus, Tensor) else corpus.windows(np.array([0]), count)[0]
 
 
 def cell_of(config: TrainConfig, model: Model) -> Cell:

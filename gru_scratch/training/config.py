@@ -117,6 +117,9 @@ class TrainConfig:
     """Seed of the initial parameters and of the order of batches."""
     device: str = "auto"
     """cpu, cuda, cuda:1, mps; auto takes a GPU where there is one."""
+    watch_gradients: bool = False
+    """Log with every evaluation how far gradients reach: the derivative of each layer's last state with respect to its
+    state k steps before, up to num-steps, and the largest singular values of its recurrent matrices."""
     precision: Literal["fp32", "bf16", "fp64"] = "fp32"
     """Numbers to compute in; bf16: products in bfloat16, parameters in float32 (autocast)."""
     compile: bool = False

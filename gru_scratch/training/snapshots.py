@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gru_scratch.training.trainer import Trainer
 
 BOUNDS = ("epochs", "max_updates", "minutes")
-MAY_DIFFER = (*BOUNDS, "out", "text", "token_dir", "device", "engine", "reset_after")
+MAY_DIFFER = (*BOUNDS, "out", "text", "token_dir", "device", "engine", "reset_after", "watch_gradients")
 """Options that may be others when a run goes on. Of these, the bound may grow; the text and where the reset gate acts
 are compared as such."""
 

@@ -83,6 +83,7 @@ class Trainer:
         self.carried: State = None
         self.epoch_start = self.generator.getstate()
         self.history: list[Record] = []
+        self.watch: Callable[[], Record] = dict  # what else to put into the record of an evaluation: nothing
         self.best: dict[str, Tensor] = {}
         self.best_loss = math.inf
         self.waited = 0
@@ -236,11 +237,13 @@ class Trainer:
             "gradient_norm": meter.summed_norm / meter.updates,
             "clipped_share": meter.clipped / meter.updates,
         }
-        if len(self.text.held_out) and (self.is_over(now) or self.evaluations.reads_held_out(now)):
-            loss = self._held_out_loss()
-            record["held_out_loss"] = json_number(loss)
-            record["held_out_perplexity"] = json_number(perplexity(loss))
-            self._compare(loss)
+        if self.is_over(now) or self.evaluations.reads_held_out(now):
+            if len(self.text.held_out):
+                loss = self._held_out_loss()
+                record["held_out_loss"] = json_number(loss)
+                record["held_out_perplexity"] = json_number(perplexity(loss))
+                self._compare(loss)
+            record |= self.watch()
         self.history.append(record)
         self.meter = Meter()
 
