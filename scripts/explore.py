@@ -14,12 +14,12 @@ import tyro
 from _command import run_command
 from tqdm import tqdm
 
-from gru_scratch.studies.explore import as_trained, check_text, count_steps, explore
+from gru_scratch.studies.explore import NOUNS, check_length, check_text, count_steps, explore
 from gru_scratch.studies.page import build_page, check_out, write_page
-from gru_scratch.text.corpus import load_text, read_text
+from gru_scratch.studies.reading import tokens_of_file, tokens_of_text
+from gru_scratch.text.corpus import find_text
 from gru_scratch.training.build import pick_device
-from gru_scratch.training.config import TrainConfig
-from gru_scratch.training.folder import load_run
+from gru_scratch.training.folder import LoadedRun, load_run
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class ExploreConfig:
     file: Path | None = None
     """File to read instead, in UTF-8."""
     characters: int | None = None
-    """Read only so many characters from the start (None: all; 1,000 of the text that the run was trained on)."""
+    """Read only so many characters (words, bytes) from the start (None: all; 1,000 of the run's own text)."""
     out: Path | None = None
     """Page to write (None: gates.html in the run folder). An older page there is replaced."""
     cell: str | None = None
@@ -52,29 +52,29 @@ def main() -> int:
     run = load_run(config.run, device, cell=config.cell)
     out = config.run / "gates.html" if config.out is None else config.out
     check_out(out)
-    given, source, most = read_given(config, run.config)
-    text = as_trained(run.vocab, given)[: config.characters or most]
-    check_text(run.vocab, text)
+    text, source = read_given(config, run)
+    check_text(run.vocab, text, run.config.tokens)
+    check_length(run.model, len(text))
     with tqdm(total=count_steps(run.model, len(text)), unit="step", disable=None) as bar:
-        found = explore(run.model, run.vocab, text, report=bar.update)
+        found = explore(run.model, run.vocab, text, kind=run.config.tokens, report=bar.update)
     layers, units = len(found.layers), run.model.num_hiddens
     title = f"{run.config.cell_name}, {layers} {'layer' if layers == 1 else 'layers'} of {units} units"
     page = build_page(found, title=title, source=source)
     write_page(out, page)
-    print(f"{len(text):,} characters, {title}: {len(page.encode()) / 1e6:.1f} MB in {out}")
+    print(f"{len(text):,} {NOUNS[found.kind]}s, {title}: {len(page.encode()) / 1e6:.1f} MB in {out}")
     return 0
 
 
-def read_given(config: ExploreConfig, trained: TrainConfig) -> tuple[str, str, int | None]:
-    """The text to read, its name, and how much of it is enough where nothing is said."""
+def read_given(config: ExploreConfig, run: LoadedRun) -> tuple[list[str], str]:
+    """The tokens to read, and the name of their text."""
     if config.text is not None:
-        return config.text, "a text", None
+        return tokens_of_text(run, config.text)[: config.characters], "a text"
     if config.file is not None:
-        return read_text(config.file), config.file.name, None
-    text = load_text(trained.text)
-    if text.notice:
-        print(f"note: {text.notice}", file=sys.stderr)
-    return text.raw, text.name, 1000
+        return tokens_of_file(run, config.file, config.characters), config.file.name
+    own = find_text(run.config.text)
+    if own.notice:
+        print(f"note: {own.notice}", file=sys.stderr)
+    return tokens_of_file(run, own.path, config.characters or 1000), own.name
 
 
 if __name__ == "__main__":

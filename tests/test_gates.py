@@ -16,7 +16,7 @@ from gru_scratch.model import RNNModel, RNNModelScratch
 from gru_scratch.scratch import gru, lstm, rnn
 from gru_scratch.studies import explore as exploring
 from gru_scratch.studies import influence as influencing
-from gru_scratch.studies.explore import as_trained, count_steps, explore
+from gru_scratch.studies.explore import count_steps, explore
 from gru_scratch.studies.gates import Collected, collect, layered
 from gru_scratch.studies.influence import influence
 from gru_scratch.text.vocab import Vocab
@@ -181,6 +181,21 @@ def test_influence_is_the_gradient_through_the_whole_text(
     assert found[0, 1:].eq(0).all()
 
 
+def test_influence_is_on_the_vectors_of_an_embedding() -> None:
+    layer = nn.GRU(H, H, 2)
+    model = RNNModel(layer, V, embedding_size=H, dropout=0.5, tie_weights=True).double().eval()
+    targets = TOKENS.roll(-1)
+    collected = collect(model.train(), TOKENS)
+    found = influence(model, TOKENS, targets, collected)
+    model.eval()
+    assert model.embedding is not None
+    x = model.embedding(TOKENS).detach().requires_grad_()
+    logits = model.linear(layer(x.unsqueeze(1))[0].squeeze(1))
+    close(collected.logits, logits.detach())
+    (gradient,) = torch.autograd.grad(logits[-1].log_softmax(-1)[targets[-1]], x)
+    close(found[-1], gradient.norm(dim=1).flip(0))
+
+
 def test_influence_is_the_slope_of_the_log_probability() -> None:
     """Without autograd: a small change of one input vector, in the direction of the gradient's largest entry."""
     model = model_of(nn.GRU(V, H))
@@ -223,19 +238,11 @@ def test_texts_that_a_page_cannot_show(monkeypatch: pytest.MonkeyPatch) -> None:
     model = RNNModel(nn.GRU(len(VOCAB), H, 2), len(VOCAB))
     with pytest.raises(ValueError, match="the text is empty"):
         explore(model, VOCAB, "")
-    with pytest.raises(ValueError, match=r"the model's vocabulary lacks: 'x' 'Ω'$"):
+    with pytest.raises(ValueError, match=r"characters that the model's vocabulary lacks: 'x' 'Ω'$"):
         explore(model, VOCAB, "time Ωxx")
     with pytest.raises(ValueError, match="a page holds at most 10,000 of this model"):
         explore(model, VOCAB, "t" * 10_001)
     monkeypatch.setattr(exploring, "MOST_VALUES", 12 * 2 * H * 4)  # r, z, n and h of two layers
-    with pytest.raises(ValueError, match=r"has 13 characters.* at most 12 of this model \(2 x 5 units\)"):
+    with pytest.raises(ValueError, match=r"has 13 tokens.* at most 12 of this model \(2 x 5 units\)"):
         explore(model, VOCAB, "time travelle")
     explore(model, VOCAB, "time travell")
-
-
-def test_a_text_is_cleaned_as_that_of_the_run() -> None:
-    assert as_trained(VOCAB, "Time\nTraveller!") == "timetraveller"  # line by line, as the book
-    assert as_trained(Vocab(list("Time!")), "Time\n!") == "Time\n!"
-    assert as_trained(VOCAB, "") == ""
-    with pytest.raises(ValueError, match="nothing is left of the text after cleaning"):
-        as_trained(VOCAB, "123")

@@ -115,7 +115,7 @@ def test_a_long_text_of_a_wide_lstm_fits_into_5_megabytes() -> None:
     text = ("the time machine by h g wells\n" * 100)[:length]
     found = features(text)
     exploration = Exploration(
-        characters=list(text),
+        kind="char",
         tokens=torch.randint(vocabulary, (length,)),
         vocabulary=[chr(33 + k) for k in range(vocabulary)],
         collected=Collected(LSTMEquations(), [layer], [], torch.zeros(0)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +14,12 @@ from browser import open_browser
 from page_cases import TEXT, explored
 from torch import Tensor
 
-from gru_scratch.studies.explore import Exploration
+from gru_scratch.layers import GRU
+from gru_scratch.model import RNNModel
+from gru_scratch.studies.explore import Exploration, explore
 from gru_scratch.studies.features import correlations
 from gru_scratch.studies.page import build_page, scale, write_page
+from gru_scratch.text.vocab import Vocab
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +55,7 @@ def quantity_of(found: Exploration, layer: int, name: str) -> Tensor:
     return next(quantity.values for quantity in found.layers[layer] if quantity.name == name)
 
 
-def test_in_a_browser(page: Any, found: Exploration) -> None:
+def test_in_a_browser(page: Any, found: Exploration, tmp_path: Path) -> None:
     """One test, for one start of the browser: it skips, with the reason, where there is none."""
     assert page.title() == "What the gates do"
     check_colours_and_numbers(page, found)
@@ -64,6 +68,7 @@ def test_in_a_browser(page: Any, found: Exploration) -> None:
     check_contrast(page)
     check_themes(page)
     check_narrow(page)
+    check_words(page, tmp_path)
 
 
 def check_colours_and_numbers(page: Any, found: Exploration) -> None:
@@ -255,7 +260,7 @@ def check_themes(page: Any) -> None:
     page.emulate_media(color_scheme="dark")
     dark = page.evaluate(ground)
     assert dark != light
-    assert colours(page) != painted
+    page.wait_for_function("old => spans[0].style.backgroundColor !== old", arg=painted[0])  # the page is told later
     page.get_by_role("button", name="use light colours").click()
     assert page.evaluate(ground) == light
     assert colours(page) == painted
@@ -267,3 +272,17 @@ def check_narrow(page: Any) -> None:
     """On a telephone nothing is wider than the screen."""
     page.set_viewport_size({"width": 360, "height": 740})
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def check_words(page: Any, tmp_path: Path) -> None:
+    """Of a model of words: spaces between them, and nothing of features, which are of characters."""
+    words = ["time", "and", "time", "again"]
+    model = RNNModel(GRU(len(vocab := Vocab(words)), 3), len(vocab))
+    write_page(tmp_path / "words.html", build_page(explore(model, vocab, words, kind="word"), title="", source=""))
+    page.goto((tmp_path / "words.html").as_uri())
+    assert page.inner_text("#text").split() == words
+    page.click("#c2")
+    assert page.inner_text("#moment-title") == "After ‘time’, word 3 of 4"
+    assert page.inner_text("#moved").split() == words[:3]
+    assert not page.is_visible("#follows")
+    assert page.locator("#sort option").all_inner_texts() == ["unit number", "mean value"]

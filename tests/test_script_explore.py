@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from test_engines_of_runs import OWN_CELL
-from test_page import read_page
+from test_page import read_page, unpack
 
 from gru_scratch.training.build import build_model, find_cell_file
 from gru_scratch.training.config import TrainConfig
@@ -25,10 +25,11 @@ SENTENCE = "Time Traveller, you came a while ago. " * 9
 CPU = torch.device("cpu")
 
 
-def make_run(folder: Path, sentence: str = SENTENCE, **options: Any) -> Path:
+def make_run(folder: Path, sentence: str = SENTENCE, cleaning: Any = "book", **options: Any) -> Path:
     """A run folder of a model that has learnt nothing yet, whose text has no z."""
     (folder.parent / "text.txt").write_text(sentence)
-    config = TrainConfig(text=folder.parent / "text.txt", batch_size=2, num_steps=5, num_hiddens=6, **options)
+    path = folder.parent / "text.txt"
+    config = TrainConfig(text=path, cleaning=cleaning, batch_size=2, num_steps=5, num_hiddens=6, **options)
     text = read_run_text(config)
     cell_file = find_cell_file(config)
     folder.mkdir()
@@ -97,6 +98,43 @@ def test_without_a_text_it_reads_the_start_of_the_runs_own(explore: Any, tmp_pat
     assert explore(folder, "--out", "page.html", "--characters", 1200)[1].startswith("1,200 characters, ")
 
 
+@pytest.mark.parametrize(
+    ("tokens", "text", "shown"),
+    [
+        ("char", "you\r\nago.", ["y", "o", "u", "\n", "a", "g", "o", "."]),
+        ("word", "Time came\tago.", ["Time", "came", "ago."]),
+        ("byte", "é, you", ["\\xc3", "\\xa9", ",", " ", "y", "o", "u"]),
+    ],
+)
+def test_texts_as_they_are_of_every_kind_of_token(
+    explore: Any, tmp_path: Path, tokens: Any, text: str, shown: Any
+) -> None:
+    folder = make_run(tmp_path / "raw", SENTENCE + "é \n", cleaning="raw", tokens=tokens)
+    Path("mine.txt").write_bytes(text.encode())
+    noun = {"char": "character", "word": "word", "byte": "byte"}[tokens]
+    for arguments in (["--file", "mine.txt"], ["--text", text]):
+        status, out, err = explore(folder, *arguments, "--out", "page.html")
+        assert (status, err) == (0, "")
+        assert out.startswith(f"{len(shown)} {noun}s, gru, 1 layer")
+        data = read_page(Path("page.html").read_text("utf-8"))
+        assert [data["vocabulary"][k] for k in unpack(data["tokens"], "<u4", len(shown))] == shown
+        assert data["noun"] == noun
+        assert bool(data["features"]) == (tokens != "word")
+
+
+def test_rare_words_are_read_as_the_unknown_one_where_the_run_was_trained_so(explore: Any, tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "rare", SENTENCE + " once", cleaning="raw", tokens="word", min_freq=2)
+    status, _, err = explore(folder, "--text", "Time once ago.", "--out", "page.html")
+    assert (status, err) == (0, "")
+    data = read_page(Path("page.html").read_text("utf-8"))
+    assert [data["vocabulary"][k] for k in unpack(data["tokens"], "<u4", 3)] == ["Time", "<unk>", "ago."]
+    folder = make_run(tmp_path / "all", cleaning="raw", tokens="word")
+    status, _, err = explore(folder, "--text", "Time once ago.", "--out", "page.html")
+    assert (status, err) == (2, "error: the text has words that the model's vocabulary lacks: 'once'\n")
+    status, _, err = explore(folder, "--text", " \n ", "--out", "page.html")
+    assert (status, err) == (2, "error: the text: nothing but space is in it\n")
+
+
 def test_a_cell_of_ones_own_in_two_layers(explore: Any, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(OWN_CELL)
     folder = make_run(tmp_path / "own", cell=f"{tmp_path / 'mine.py'}:MGUCell", num_layers=2)
@@ -117,9 +155,9 @@ def test_a_cell_of_ones_own_in_two_layers(explore: Any, tmp_path: Path) -> None:
 BAD = {
     "two texts": (["--text", "a", "--file", "b"], "give the text to read with either --text or --file, not both"),
     "an empty text": (["--text", ""], "the text is empty"),
-    "a text without a letter": (["--text", "123 Ω"], "nothing is left of the text after cleaning"),
+    "a text without a letter": (["--text", "123 Ω"], "the text: nothing is left of it after cleaning"),
     "characters that the run's text lacks": (["--text", "a zebra"], "the model's vocabulary lacks: 'b' 'z'"),
-    "a text that is too long": (["--text", "a" * 10_001], "10,001 characters, and a page holds at most 10,000"),
+    "a text that is too long": (["--text", "a" * 10_001], "10,001 tokens, and a page holds at most 10,000"),
     "no such file": (["--file", "none.txt"], "there is no text file none.txt"),
     "a folder for a file": (["--file", "."], "expected a text file, received the folder ."),
     "characters below 1": (["--text", "a", "--characters", 0], "characters must be at least 1, received 0"),

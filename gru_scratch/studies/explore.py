@@ -5,7 +5,6 @@ Legend: ``T`` characters, ``H`` units, ``V`` vocabulary, ``S`` span, ``F`` featu
 
 from __future__ import annotations
 
-import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,12 +15,11 @@ from torch import Tensor
 from gru_scratch.studies.features import Feature, correlations, features
 from gru_scratch.studies.gates import Collected, Quantity, Report, collect, layered
 from gru_scratch.studies.influence import SPAN, influence
-from gru_scratch.text.corpus import clean_lines
 from gru_scratch.text.vocab import Vocab
 
-CLEANED = frozenset(string.ascii_lowercase + " ")
-"""What the book's cleaning leaves."""
-MOST_CHARACTERS = 10_000
+NOUNS = {"char": "character", "word": "word", "byte": "byte"}
+"""What tokens are called."""
+MOST_TOKENS = 10_000
 """That a page can show and a browser lay out, each in a colour of its own."""
 MOST_VALUES = 24_000_000
 """Of all gates and states of all layers together: a page of some 32 MB."""
@@ -29,9 +27,10 @@ MOST_VALUES = 24_000_000
 
 @dataclass(frozen=True)
 class Exploration:
-    """A model's reading of a text."""
+    """A model's reading of a text. Its tokens are characters, or words or bytes."""
 
-    characters: list[str]
+    kind: str
+    """Of its tokens: char, word or byte."""
     tokens: Tensor
     """(T,)"""
     vocabulary: list[str]
@@ -52,32 +51,38 @@ class Exploration:
 
 
 def explore(
-    model: Any, vocab: Vocab, text: Sequence[str], *, span: int = SPAN, report: Report = lambda steps: None
+    model: Any,
+    vocab: Vocab,
+    text: Sequence[str],
+    *,
+    kind: str = "char",
+    span: int = SPAN,
+    report: Report = lambda steps: None,
 ) -> Exploration:
     """Read `text` with `model`, and collect what the page shows.
 
     Args:
         model: as for `gates.layered`.
         vocab: the model's.
-        text: characters that are all in `vocab`, at least one.
+        text: tokens that are all in `vocab`, at least one.
+        kind: what its tokens are: char, word or byte. Features are those of characters; words have none.
         span: how many characters before a prediction are looked at for their influence.
         report: called with the number of steps done; there are `count_steps(model, len(text))`.
 
     Raises:
-        TypeError, ValueError: as `gates.collect`; ValueError for characters outside the vocabulary, which it names, and
-            for a text that is too long, with the limit.
+        TypeError, ValueError: as `gates.collect`, `check_text` and `check_length`.
     """
-    check_text(vocab, text)
+    check_text(vocab, text, kind)
     model = layered(model)
     check_length(model, len(text))
     device = model.linear.weight.device
-    tokens = torch.tensor([vocab[character] for character in text], device=device)
+    tokens = torch.tensor([vocab[token] for token in text], device=device)
     collected = collect(model, tokens, report)
     probabilities = collected.logits.softmax(-1)
     targets = torch.cat([tokens[1:], probabilities[-1:].argmax(-1)])
-    found = features(text)
+    found = [] if kind == "word" else features(text)
     return Exploration(
-        characters=list(text),
+        kind=kind,
         tokens=tokens,
         vocabulary=list(vocab.idx_to_token),
         collected=collected,
@@ -89,43 +94,28 @@ def explore(
     )
 
 
-def as_trained(vocab: Vocab, text: str) -> str:
-    """`text` as the model knows texts: cleaned as the book cleans, where the vocabulary is what that leaves.
-
-    Raises ValueError if the cleaning leaves nothing of it.
-    """
-    known = set(vocab.token_to_idx) - {vocab.to_tokens(vocab.unk)}
-    if not text or not known <= CLEANED:
-        return text
-    cleaned = "".join(clean_lines(text))
-    if not cleaned:
-        raise ValueError("nothing is left of the text after cleaning: it has no letter from a to z")
-    return cleaned
-
-
 def count_steps(model: Any, length: int) -> int:
     """How many steps `explore` reports for a text of that length."""
     layers: int = layered(model).rnn.num_layers
     return (layers + 1) * length
 
 
-def check_text(vocab: Vocab, text: Sequence[str]) -> None:
-    """ValueError for an empty text, and for characters that the vocabulary lacks; the message names them."""
-    if not len(text):
+def check_text(vocab: Vocab, text: Sequence[str], kind: str = "char") -> None:
+    """ValueError for an empty text, and for tokens that the vocabulary lacks; the message names them."""
+    if not text:
         raise ValueError("the text is empty: expected at least one character")
-    unknown = sorted(set(text) - set(vocab.token_to_idx))
-    if unknown:
+    if unknown := sorted(set(text) - set(vocab.token_to_idx)):
         shown = " ".join(map(repr, unknown[:20])) + (f" and {len(unknown) - 20} more" if len(unknown) > 20 else "")
-        raise ValueError(f"the text has characters that the model's vocabulary lacks: {shown}")
+        raise ValueError(f"the text has {NOUNS[kind]}s that the model's vocabulary lacks: {shown}")
 
 
 def check_length(model: Any, length: int) -> None:
     """ValueError for a text that is too long for a page of this model, with the limit."""
     layer = layered(model).rnn
     a_character = layer.num_layers * layer.hidden_size * (len(layer.cell.gates) + len(layer.cell.states._fields))
-    most = max(1, min(MOST_CHARACTERS, MOST_VALUES // a_character))
+    most = max(1, min(MOST_TOKENS, MOST_VALUES // a_character))
     if length > most:
         raise ValueError(
-            f"the text has {length:,} characters, and a page holds at most {most:,} of this model "
+            f"the text has {length:,} tokens, and a page holds at most {most:,} of this model "
             f"({layer.num_layers} x {layer.hidden_size} units): give a shorter one, or read only its start"
         )

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gru_scratch.studies.explore import Exploration
+from gru_scratch.studies.explore import NOUNS, Exploration
 from gru_scratch.studies.gates import Quantity
 from gru_scratch.studies.words import describe
 from gru_scratch.training.checkpoint import write_atomically
@@ -85,7 +85,8 @@ def page_data(exploration: Exploration, *, title: str, source: str) -> dict[str,
         "title": title,
         "source": source,
         "cell": repr(exploration.collected.cell),
-        "vocabulary": exploration.vocabulary,
+        "noun": NOUNS[exploration.kind],
+        "vocabulary": [_shown(token, exploration.kind) for token in exploration.vocabulary],
         "tokens": _pack(exploration.tokens, np.uint32),
         "targets": _pack(exploration.targets, np.uint32),
         "features": [
@@ -163,6 +164,11 @@ def _pack(values: Tensor, dtype: Any) -> str:
     """Little-endian bytes, in base64."""
     array = values.detach().cpu().numpy().astype(np.dtype(dtype).newbyteorder("<"))
     return base64.b64encode(array.tobytes()).decode()
+
+
+def _shown(token: str, kind: str) -> str:
+    """A byte that is no ASCII by its number: it is no character by itself."""
+    return f"\\x{ord(token):02x}" if kind == "byte" and len(token) == 1 and ord(token) > 126 else token
 
 
 def _beginning(path: Path) -> bytes:

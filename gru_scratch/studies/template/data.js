@@ -87,10 +87,14 @@ function characterAt(at) {
   return data.vocabulary[tokens[at]];
 }
 
-/* A character where it stands alone. */
+/* A character where it stands alone; control characters by their pictures. */
 function sign(character) {
-  return SIGNS[character] || character;
+  const code = character.length === 1 ? character.charCodeAt(0) : 32;
+  return SIGNS[character] || (code < 32 ? String.fromCharCode(0x2400 + code) : character);
 }
+
+/* What stands between two tokens, and is none itself. */
+const between = data.noun === "word" ? " " : "";
 
 function spoken(character) {
   return SPOKEN[character] || character;

@@ -117,7 +117,7 @@ function drawCells(from, to, above, below) {
 function drawCharacters(from, to, ink, mark, font) {
   pen.textAlign = "center";
   pen.textBaseline = "middle";
-  const each = view.wide >= 8;
+  const each = view.wide >= 8 && !between;
   pen.font = `${each ? Math.min(15, view.wide * 1.4) : 11}px ${font}`;
   const step = each ? 1 : [10, 20, 50, 100, 200, 500, 1000, 2000, 5000].find((n) => n * view.wide > 50) || 10000;
   for (let at = each ? from : Math.ceil(from / step) * step; at < to; at += step) {

@@ -61,7 +61,8 @@ function watchTheme() {
   writeTheme();
 }
 
-$("about").textContent = `${data.title} · reading ${length.toLocaleString("en")} characters of ${data.source}`;
+$("about").textContent = `${data.title} · reading ${length.toLocaleString("en")} ${data.noun}s of ${data.source}`;
+for (const noun of document.querySelectorAll(".noun")) noun.textContent = data.noun;
 writeText();
 watchControls();
 watchText();

@@ -38,7 +38,7 @@ function drawLegend() {
 
 function drawMoment() {
   const { at } = state, quantity = quantityNow();
-  $("moment-title").textContent = `After ${quoted(characterAt(at))}, character ${at + 1} of ${length}`;
+  $("moment-title").textContent = `After ${quoted(characterAt(at))}, ${data.noun} ${at + 1} of ${length}`;
   $("moment-value").replaceChildren(
     `${quantity.name} of unit ${state.unit}: `, make("b", { id: "value", textContent: number(valueOf(quantity, state.unit, at)) }));
   $("expected").tBodies[0].replaceChildren(...expectedAt(at).map(({ token, part, came }) => {
@@ -65,12 +65,12 @@ function drawMoved() {
     (at < length - 1 ? ", which comes next." : ".");
   const colours = palette("influence"), from = Math.max(0, at - influence.span + 1);
   const places = Array.from({ length: at - from + 1 }, (_, k) => from + k);
-  $("moved").replaceChildren(...places.map((place) => {
+  $("moved").replaceChildren(...places.flatMap((place) => {
     const { css, ink } = colours[shareOf(at, at - place)];
-    const span = make("span", { textContent: characterAt(place) === "\n" ? "↵" : characterAt(place), className: place === at ? "at" : "" });
+    const span = make("span", { textContent: characterAt(place) === " " ? " " : sign(characterAt(place)), className: place === at ? "at" : "" });
     span.style.backgroundColor = css;
     span.style.color = ink;
-    return span;
+    return [span, between];
   }));
   const strongest = places.sort((a, b) => shareOf(at, at - b) - shareOf(at, at - a)).slice(0, 4);
   const tell = (place) => `${quoted(characterAt(place))} ${place === at ? "just read" : `${at - place} before`} (${number(shareOf(at, at - place) / 255)})`;
@@ -82,6 +82,7 @@ function drawFollows() {
   const quantity = quantityNow(), sort = sorts().find((each) => each.key === state.sort);
   $("sort").value = state.sort;
   $("sorted-words").textContent = sort.words ? `Sorted by correlation with “${sort.title}” (${sort.words}), from +1 down to −1.` : "";
+  $("follows").hidden = data.features.length === 0;
   $("follows-title").textContent = `Which units of ${quantity.name} follow what`;
   $("follow-lists").replaceChildren(...data.features.map((feature) => {
     const part = make("div", {}, make("h3", { textContent: feature.name }), make("p", { className: "note", textContent: feature.words }));
@@ -120,7 +121,7 @@ function pressUnit() {
 function speak() {
   const quantity = quantityNow(), [best] = expectedAt(state.at);
   $("live").textContent =
-    `${spoken(characterAt(state.at))}, character ${state.at + 1}. ${quantity.title} ${quantity.name}, unit ${state.unit}: ` +
+    `${spoken(characterAt(state.at))}, ${data.noun} ${state.at + 1}. ${quantity.title} ${quantity.name}, unit ${state.unit}: ` +
     `${number(valueOf(quantity, state.unit, state.at))}. Expected next: ${spoken(data.vocabulary[best.token])}, ${percent(best.part)}.`;
 }
 

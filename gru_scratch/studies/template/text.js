@@ -11,9 +11,9 @@ function writeText() {
     const character = characterAt(at);
     span.id = `c${at}`;
     span.setAttribute("role", "option");
-    span.textContent = character === "\n" ? "↵\n" : character === "\t" || character === "\r" ? SIGNS[character] : character;
-    if (character !== " " && SIGNS[character]) span.className = "sign";
-    part.append(span);
+    span.textContent = character === "\n" ? "↵\n" : character === " " ? " " : sign(character);
+    if (character !== " " && sign(character) !== character) span.className = "sign";
+    part.append(span, between);
     spans.push(span);
   }
   textBox.append(part);
@@ -34,7 +34,7 @@ function markCharacter(before) {
   if ("at" in before && before.at !== state.at) spans[before.at].removeAttribute("aria-selected");
   const span = spans[state.at];
   span.setAttribute("aria-selected", "true");
-  span.setAttribute("aria-label", `${spoken(characterAt(state.at))}, character ${state.at + 1} of ${length}`);
+  span.setAttribute("aria-label", `${spoken(characterAt(state.at))}, ${data.noun} ${state.at + 1} of ${length}`);
   textBox.setAttribute("aria-activedescendant", span.id);
 }
 
@@ -76,8 +76,8 @@ function characterOf(target) {
 
 function tellHere(at, unit, event) {
   const quantity = quantityNow();
-  const from = Math.max(0, at - 14);
-  const around = Array.from({ length: at - from }, (_, k) => sign(characterAt(from + k))).join("");
+  const from = Math.max(0, at - (between ? 3 : 14));
+  const around = Array.from({ length: at - from }, (_, k) => sign(characterAt(from + k)) + between).join("");
   tip.textContent = `…${around}[${sign(characterAt(at))}]\n${quantity.name} of unit ${unit}: ${number(valueOf(quantity, unit, at))}`;
   tip.hidden = false;
   const left = Math.min(event.clientX + 14, innerWidth - tip.offsetWidth - 8);
