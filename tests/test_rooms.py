@@ -27,6 +27,8 @@ ROOMS = (
     "convert",
     "layers",
     "model",
+    "stepping",
+    "sampling",
     "training",
     "generate",
     "benchmark",

@@ -101,6 +101,7 @@ class Cell:
         if vars(cls).keys() & {"step", "before", "after"}:
             cls.derivative = vars(cls).get("derivative")
             cls.in_place = vars(cls).get("in_place")
+            cls.in_place_step = vars(cls).get("in_place_step")
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self.options() == vars_of(other)
@@ -198,6 +199,14 @@ class Cell:
     kept_gates: Any = None
     """With ``in_place``: ``kept_gates(state, *buffers) -> Gates`` names the gates in a stretch of those buffers; with
     ``second_product`` also the ``"vector"`` that was multiplied."""
+
+    in_place_step: Any = None
+    """Optional ``in_place_step(x, h, state, multiply) -> Callable[[], None]``: one step without an allocation.
+
+    The arguments are buffers that stay where they are: whenever the result is called, ``x`` (B, G * H) and ``h`` (B,
+    gates of the first product * H) hold the pre-activations, to be written over, and ``state`` becomes the new state.
+    ``multiply(vector)`` is the second product.
+    """
 
 
 def vars_of(cell: object) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -121,3 +122,25 @@ class GRUEquations(Cell):
             return {"r": r, "z": z, "n": n, "hn": hn}
         r, z = gates.chunk(2, -1)
         return {"r": r, "z": z, "n": n, "vector": r * state.h}
+
+    def in_place_step(
+        self, x: Tensor, h: Tensor, state: State, multiply: Callable[[Tensor], Tensor]
+    ) -> Callable[[], None]:
+        """The same operations as in the loops above; n comes to be where its input lay."""
+        H = state.h.shape[-1]
+        x_rz, n = x[:, : 2 * H], x[:, 2 * H :]
+        rz, hn = h[:, : 2 * H], h[:, 2 * H :]
+        r, z = rz.chunk(2, -1)
+        vector = torch.empty_like(state.h)
+
+        def reset_after() -> None:
+            rz.add_(x_rz).sigmoid_()
+            n.addcmul_(r, hn).tanh_()
+            torch.lerp(n, state.h, z, out=state.h)
+
+        def reset_before() -> None:
+            rz.add_(x_rz).sigmoid_()
+            n.add_(multiply(torch.mul(r, state.h, out=vector))).tanh_()
+            torch.lerp(n, state.h, z, out=state.h)
+
+        return reset_after if self.reset_after else reset_before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -88,3 +89,20 @@ class LSTMEquations(Cell):
 
     def kept_gates(self, state: State, ifgo: Tensor) -> Gates:
         return dict(zip(self.gates, ifgo.chunk(4, -1), strict=True))
+
+    def in_place_step(
+        self, x: Tensor, h: Tensor, state: State, multiply: Callable[[Tensor], Tensor]
+    ) -> Callable[[], None]:
+        """The same operations as in the loop above, on buffers that stay."""
+        i_f, (i, f, g, o) = h[:, : h.shape[1] // 2], h.chunk(4, -1)
+        tanh_c = torch.empty_like(state.c)
+
+        def step() -> None:
+            h.add_(x)
+            i_f.sigmoid_()
+            g.tanh_()
+            o.sigmoid_()
+            state.c.mul_(f).addcmul_(i, g)
+            torch.mul(o, torch.tanh(state.c, out=tanh_c), out=state.h)
+
+        return step

@@ -5,7 +5,8 @@ A byte is kept as the character of the same number (0 to 255), so that a vocabul
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import codecs
+from collections.abc import Callable, Iterable, Sequence
 
 KINDS = ("char", "word", "byte")
 
@@ -33,3 +34,15 @@ def join_tokens(tokens: Iterable[str], kind: str) -> str:
         return " ".join(tokens)
     text = "".join(tokens)
     return text.encode("latin-1").decode("utf-8", "replace") if kind == "byte" else text
+
+
+def token_writer(kind: str) -> Callable[[str], str]:
+    """A function that is told of one token after another, and returns the text that each adds to what came before.
+
+    The first bytes of a character add nothing, its last byte adds it. The first token follows a finished one.
+    """
+    if kind == "byte":
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        return lambda byte: decoder.decode(byte.encode("latin-1"))
+    before = " " if kind == "word" else ""
+    return lambda token: before + token

@@ -180,6 +180,10 @@ def _cell_file(folder: Path, config: TrainConfig, recorded: Any, given: str | No
         raise ValueError(f"{folder / 'config.json'} is damaged: it does not record the file of {config.cell}") from None
     if folder.resolve() in Path(file.path).resolve().parents:
         raise ValueError(f"{file.path} lies in the run folder, whose files are read but never executed")
+    try:
+        file.load()
+    except (ValueError, FileNotFoundError) as error:
+        raise type(error)(f"{error}; a cell given as path/to/file.py:{file.name} would be taken instead") from None
     return file
 
 
