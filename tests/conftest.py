@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -11,6 +13,10 @@ from book_package import NoAnimator, import_book
 from hypothesis import settings
 
 from gru_scratch.text import corpus
+
+# Scripts run in folders of their own: a relative path would lead nowhere from there.
+if corpus.DATA_VARIABLE in os.environ:
+    os.environ[corpus.DATA_VARIABLE] = str(Path(os.environ[corpus.DATA_VARIABLE]).resolve())
 
 # A slow first example (an import, a compilation) is no failure; the same examples every time.
 settings.register_profile("project", deadline=None, derandomize=True)
