@@ -30,7 +30,7 @@ from gru_scratch.jacobian import (
     whole_step,
 )
 from gru_scratch.products import Product
-from gru_scratch.sequence import live_rows, rows_alive, runs_in_place
+from gru_scratch.sequence import clear_dead_rows, live_rows, rows_alive, runs_in_place
 from gru_scratch.trace import VECTOR, by_name
 from gru_scratch.unroll import LayerWeights
 from gru_scratch.weight_gradients import PROJECTED, WeightGradients
@@ -156,9 +156,8 @@ class _ReverseLoop:
             self._walk_by_step(part.start, stretch, D, d_params)
             if cell.second_product:
                 vector = vector_of(cell, stretch, self.params)
-        for t, n in enumerate(rows or ()):
-            for buffer in (D, *kept.values()):
-                buffer[t, n:] = 0
+        for buffer in (D, *kept.values()):
+            clear_dead_rows(buffer, rows)
         return D, kept, vector
 
     def initial(self) -> tuple[Tensor, ...]:

@@ -70,14 +70,24 @@ class Sequence:
 def live_rows(buffer: Tensor, rows: list[int] | None) -> list[Tensor] | tuple[Tensor, ...]:
     """(T, B, ...) → for each step its first rows, those of the sequences that still go on."""
     views = buffer.unbind(0)
-    return views if rows is None else [view[:n] for view, n in zip(views, rows, strict=True)]
+    if rows is None:
+        return views
+    return [view if n == len(view) else view[:n] for view, n in zip(views, rows, strict=True)]
+
+
+def clear_dead_rows(buffer: Tensor, rows: list[int] | None) -> None:
+    """Zero the rows that :func:`live_rows` leaves out: a few small fills cost less than a mask."""
+    for view, n in zip(buffer.unbind(0), rows or (), strict=False):
+        if n < len(view):
+            view[n:].zero_()
 
 
 def rows_alive(lengths: Tensor | None, steps: int) -> list[int] | None:
     """How many sequences go on at each step, from their lengths, sorted falling."""
     if lengths is None:
         return None
-    return (lengths.unsqueeze(0) > torch.arange(steps, device=lengths.device).unsqueeze(1)).sum(1).tolist()
+    ended = torch.bincount(lengths, minlength=steps + 1).cumsum(0)  # by the start of each step
+    return (len(lengths) - ended[:steps]).tolist()
 
 
 def buffer_widths(cell: Cell, weights: LayerWeights) -> tuple[int, ...]:
@@ -120,9 +130,8 @@ def forward(
         cell.in_place(sequence)
     else:
         _forward_by_step(cell, sequence, params, masks)
-    for t, n in enumerate(rows or ()):
-        for state_after in after:
-            state_after[t, n:] = 0
+    for state_after in after:
+        clear_dead_rows(state_after, rows)
     return states, buffers
 
 

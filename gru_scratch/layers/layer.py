@@ -94,26 +94,25 @@ class RecurrentLayer:
         if lengths is None:
             outputs, states = self._run(inputs, self._split(hx), parameters)
         else:
-            outputs, states = self._run_ragged(inputs, self._split(hx), parameters, lengths)
+            outputs, states = self._run_ragged(input, self._split(hx), parameters, lengths)
         if not batched:
             return outputs.squeeze(1), self._join([s.squeeze(1) for s in states])
         return outputs.transpose(0, 1) if self.batch_first else outputs, self._join(states)
 
     def _run_ragged(
         self,
-        inputs: Tensor,
+        input: Tensor,
         states: Sequence[Tensor],
         parameters: list[list[Parameters]],
         lengths: Tensor | Sequence[int],
     ) -> tuple[Tensor, Sequence[Tensor]]:
-        """Sort the batch by length, run, and put it back in order."""
+        """Sort the caller's batch by length, run, and put it back in order."""
+        inputs = input.transpose(0, 1) if self.batch_first else input
         steps, batch = inputs.shape[:2]
-        batch_of = ragged.from_lengths(ragged.check_lengths(lengths, batch, steps, inputs.device), steps)
+        batch_of = ragged.from_lengths(ragged.check_lengths(lengths, batch, steps, input.device), steps)
         if batch_of is None:
             return self._run(inputs, states, parameters)
-        dead = batch_of.dead(steps)
-        inputs = batch_of.sort(inputs)
-        inputs = inputs.masked_fill(dead if inputs.dim() == 2 else dead.unsqueeze(-1), 0)
+        inputs = batch_of.pick(input, self.batch_first)
         outputs, states = self._run(inputs, [batch_of.sort(s) for s in states], parameters, batch_of)
         return batch_of.unsort(outputs), [batch_of.unsort(s) for s in states]
 

@@ -19,6 +19,20 @@ class Ragged(NamedTuple):
     order: Tensor | None  # (B,), where the caller has the sequence that stands here; None: they stand as they came
     back: Tensor | None  # (B,), the inverse of order
 
+    def pick(self, x: Tensor, batch_first: bool) -> Tensor:
+        """The caller's batch, (T, B, ...) or (B, T, ...) → (T, B, ...), longest first, zero past a sequence's end.
+
+        One indexed copy. What stands past the end is not read, so that it may be anything.
+        """
+        steps, batch = x.shape[1::-1] if batch_first else x.shape[:2]
+        time, which = self._grid(steps)
+        which = which if self.order is None else self.order
+        rows = which * steps + time if batch_first else time * batch + which  # (T, B)
+        rows = torch.where(time < self.lengths, rows, steps * batch)
+        flat = x.flatten(0, 1)
+        read = torch.cat([flat, flat.new_zeros(1, *flat.shape[1:])]).index_select(0, rows.view(-1))
+        return read.view(steps, batch, *x.shape[2:])
+
     def sort(self, x: Tensor) -> Tensor:
         """(·, B, ...) in the caller's order → longest first."""
         return x if self.order is None else x.index_select(1, self.order)
@@ -27,16 +41,16 @@ class Ragged(NamedTuple):
         """(·, B, ...) longest first → in the caller's order."""
         return x if self.back is None else x.index_select(1, self.back)
 
-    def dead(self, steps: int) -> Tensor:
-        """(T, B): the steps past a sequence's end."""
-        return torch.arange(steps, device=self.lengths.device).unsqueeze(1) >= self.lengths
-
     def flip_rows(self, steps: int) -> Tensor:
         """(T * B,): each sequence back to front within its length, as rows of (T * B, ...)."""
-        time = torch.arange(steps, device=self.lengths.device).unsqueeze(1)  # (T, 1)
+        time, which = self._grid(steps)
         flipped = torch.where(time < self.lengths, self.lengths - 1 - time, time)
-        batch = self.lengths.shape[0]
-        return (flipped * batch + torch.arange(batch, device=self.lengths.device)).view(-1)
+        return (flipped * len(self.lengths) + which).view(-1)
+
+    def _grid(self, steps: int) -> tuple[Tensor, Tensor]:
+        """(T, 1) steps and (B,) sequences."""
+        device = self.lengths.device
+        return torch.arange(steps, device=device).unsqueeze(1), torch.arange(len(self.lengths), device=device)
 
 
 def flip(x: Tensor, rows: Tensor | None) -> Tensor:
