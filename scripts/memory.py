@@ -87,24 +87,29 @@ def main() -> int:
     )
     print(f"{config.task}: {settings}", flush=True)
     spans: list[Span] = []
+    name = f"memory-{config.task}"
     total = len(set(lengths)) * len(dict.fromkeys(config.cells)) * len(seeds) * options.updates
     try:
         with tqdm(total=total, unit="update", disable=None) as bar:
             for span in measure_spans(config.task, config.cells, lengths, seeds, options, bar.update):
                 spans.append(span)
                 bar.set_postfix_str(f"{span.cell} at {span.length}: {span.accuracy:.0%}", refresh=False)
+                save_study(folder, name, numbers(config.task, options, spans), {})  # what ends a long study leaves this
     finally:
-        if spans:  # Ctrl-C keeps what was measured so far
+        if spans:
             summaries = summarise(spans)
-            name = f"memory-{config.task}"
-            numbers = {"task": config.task, "options": options, "summary": summaries, "runs": spans}
-            paths = save_study(folder, name, numbers, {name: draw_spans(config.task, summaries, settings)})
+            picture = draw_spans(config.task, summaries, settings)
+            paths = save_study(folder, name, numbers(config.task, options, spans), {name: picture})
             print(table(summaries))
             print("accuracy on new sequences: median (lowest to highest), seeds solved within the budget")
             print(f"{sum(s.seconds for s in spans):.0f} s of processor time; wrote {', '.join(map(str, paths))}")
         else:
             folder.rmdir()
     return 0
+
+
+def numbers(task: str, options: MemoryOptions, spans: list[Span]) -> dict[str, object]:
+    return {"task": task, "options": options, "summary": summarise(spans), "runs": spans}
 
 
 if __name__ == "__main__":

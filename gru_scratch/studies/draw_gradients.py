@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,8 @@ from gru_scratch.studies.gradients import GradientRun, Look
 
 FLOOR = 1e-16
 """The lower edge of the pictures: added to 1, float64 itself loses what is smaller."""
+DRAWN = (1e-200, 1e200)
+"""A logarithmic axis has no place for 0 and infinity."""
 FLOW_LABEL = "largest singular value\nof ∂(last state)/∂(state k before)"
 
 
@@ -35,7 +36,7 @@ def draw_starts(starts: Mapping[str, Mapping[str, Sequence[Look]]]) -> bytes:
 
 
 def draw_training(runs: Sequence[GradientRun]) -> bytes:
-    """A PNG: norm against k through training; a column a cell, a row with and a row without clipping."""
+    """A PNG: norm against k through training, a line a seed; a column a cell, a row with and a row without clipping."""
     cells = list(dict.fromkeys(run.cell for run in runs))
     clips = list(dict.fromkeys(run.clip for run in runs))
     figure = new_figure(height=2.7 * len(clips) + 1.2)
@@ -45,9 +46,9 @@ def draw_training(runs: Sequence[GradientRun]) -> bytes:
         for axes, cell in zip(row, cells, strict=True):
             looks = [look for run in runs if (run.cell, run.clip) == (cell, clip) for look in run.looks]
             for colour, update in zip(shades(len(updates)), updates, strict=True):
-                flows = [look.flow for look in looks if look.update == update]
-                if flows:
-                    _flows(axes, flows, color=colour, label=f"{update:,}")
+                for k, flow in enumerate(look.flow for look in looks if look.update == update):
+                    label = f"{update:,}" if k == 0 else None
+                    axes.plot(flow.lags, np.clip(flow.norms, *DRAWN), color=colour, linewidth=1.2, label=label)
             _flow_axes(axes, f"{short_name(cell)}, {_clipping(clip)}")
             axes.label_outer()
         row[0].set_ylabel(FLOW_LABEL)
@@ -92,15 +93,13 @@ def draw_matrices(runs: Sequence[GradientRun]) -> bytes:
 
 
 def _singular_values(axes: Axes, runs: Sequence[GradientRun]) -> None:
-    """A line a gate, mean over the seeds; dashed without clipping."""
-    clips = list(dict.fromkeys(run.clip for run in runs))
-    for clip in clips:
-        looks = [look for run in runs if run.clip == clip for look in run.looks]
-        updates = sorted({look.update for look in looks})
-        for k, gate in enumerate(looks[0].singular_values if looks else ()):
-            means = [fmean(look.singular_values[gate] for look in looks if look.update == u) for u in updates]
-            label = gate if clip == clips[0] else None
-            axes.plot(updates, means, f"C{k}{'--' if clip is None else '-'}", marker=".", label=label)
+    """A line for each gate and seed; dashed without clipping."""
+    for run in runs:
+        updates = [look.update for look in run.looks]
+        for k, gate in enumerate(run.looks[0].singular_values if run.looks else ()):
+            values = [look.singular_values[gate] for look in run.looks]
+            label = gate if run is runs[0] else None
+            axes.plot(updates, values, f"C{k}{'--' if run.clip is None else '-'}", marker=".", linewidth=1, label=label)
     axes.axhline(1, color="#333333", linewidth=0.8, linestyle=":")
     axes.set_xlabel("update")
     axes.set_yscale("log")
@@ -113,10 +112,9 @@ def _singular_values(axes: Axes, runs: Sequence[GradientRun]) -> None:
 def _flows(axes: Axes, flows: Sequence[Flow], color: Any, label: str) -> None:
     """Geometric mean over the seeds, and the band of all sequences of all seeds."""
     lags = flows[0].lags
-    drawn = (1e-200, 1e200)  # a logarithmic axis has no place for 0 and infinity
-    mean = np.exp(np.log(np.clip([flow.norms for flow in flows], *drawn)).mean(0))
-    low = np.clip([flow.lowest for flow in flows], *drawn).min(0)
-    high = np.clip([flow.highest for flow in flows], *drawn).max(0)
+    mean = np.exp(np.log(np.clip([flow.norms for flow in flows], *DRAWN)).mean(0))
+    low = np.clip([flow.lowest for flow in flows], *DRAWN).min(0)
+    high = np.clip([flow.highest for flow in flows], *DRAWN).max(0)
     axes.plot(lags, mean, color=color, label=label, linewidth=1.8)
     axes.fill_between(lags, low, high, color=color, alpha=0.15, linewidth=0)
 
