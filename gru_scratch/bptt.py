@@ -13,6 +13,7 @@ Legend: ``T`` steps, ``B`` batch, ``D`` input size, ``H`` hidden size, ``P`` siz
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from gru_scratch.cells.base import Cell, Coefficients
 from gru_scratch.jacobian import (
+    Blocks,
     Layout,
     Stretch,
     coefficients,
@@ -30,16 +32,16 @@ from gru_scratch.jacobian import (
     whole_step,
 )
 from gru_scratch.products import Product
-from gru_scratch.sequence import clear_dead_rows, live_rows, rows_alive, runs_in_place
+from gru_scratch.sequence import clear_dead_rows, live_rows, rows_alive, runs_in_place, untracked
 from gru_scratch.trace import VECTOR, by_name
 from gru_scratch.unroll import LayerWeights
 from gru_scratch.weight_gradients import PROJECTED, WeightGradients
 
 STRETCH = 2**17
-"""Elements of one gate in a stretch of time: so few that all coefficients stay in a core's cache,"""
+"""About as many elements of one gate are in a stretch of time: so few that all coefficients stay in a cache,"""
 
-STRETCH_ROWS = 512
-"""and at least so many rows that the weights' products are efficient."""
+STRETCH_ROWS = 1024
+"""but not fewer rows than these, so that the weights' products are efficient."""
 
 
 class Gradients(NamedTuple):
@@ -91,11 +93,12 @@ def backward(
 
 
 def stretch_length(steps: int, batch: int, weights: LayerWeights) -> int:
-    """Steps in a stretch; in half precision all of them, since partial sums would be rounded."""
+    """Steps in a stretch, all about as long; in half precision all of them, since partial sums would be rounded."""
     if weights.weight_hh.dtype in (torch.bfloat16, torch.float16):
         return max(1, steps)
     rows = max(STRETCH_ROWS, STRETCH // weights.hidden_size)
-    return max(1, min(steps, rows // max(1, batch)))
+    stretches = max(1, math.ceil(steps * batch / rows))
+    return max(1, math.ceil(steps / stretches))
 
 
 class _ReverseLoop:
@@ -124,10 +127,11 @@ class _ReverseLoop:
         """Buffers for a stretch of so many steps."""
         weights, H = self.weights, self.weights.hidden_size
         new = weights.weight_hh.new_empty
-        self.D = new(steps, self.batch, self.layout.width, H)
+        self.D = self.layout.new(weights.weight_hh, steps, self.batch, H)
         rows = None if self.rows else self.batch
-        self.W_h = Product(weights.weight_hh[: self.layout.first * H].t(), rows)
-        self.W_v = Product(weights.weight_hh[-H:].t(), rows) if self.cell.second_product else None
+        uses = len(self.grad_outputs)
+        self.W_h = Product(weights.weight_hh[: self.layout.first * H].t(), rows, uses)
+        self.W_v = Product(weights.weight_hh[-H:].t(), rows, uses) if self.cell.second_product else None
         self.d_vector = new(self.batch, H)
         self.kept: dict[str, Tensor] = {}
         if weights.weight_hr is not None:
@@ -137,26 +141,28 @@ class _ReverseLoop:
 
     def walk(
         self, part: slice, stretch: Stretch, d_params: dict[str, Tensor]
-    ) -> tuple[Tensor, dict[str, Tensor], Tensor | None]:
+    ) -> tuple[Blocks, dict[str, Tensor], Tensor | None]:
         """Walk the steps ``part`` back.
 
         Returns:
-            The gradients of their pre-activations, (t, B, columns, H); what is kept; the second product's vector.
+            The gradients of their pre-activations, in blocks; what is kept; the second product's vector.
             A cell that is not elementwise adds to ``d_params`` on the way.
         """
         cell, vector = self.cell, None
-        D = self.D[: part.stop - part.start]
-        kept = {name: buffer[: len(D)] for name, buffer in self.kept.items()}
+        steps = part.stop - part.start
+        D = tuple(block[:steps] for block in self.D)
+        kept = {name: buffer[:steps] for name, buffer in self.kept.items()}
         rows = None if self.rows is None else self.rows[part]
         if cell.elementwise:
             in_place, places = runs_in_place(cell, self.weights), self.layout.places(D)
             found, vector = coefficients(cell, stretch, self.params, in_place, places)
-            self._walk_diagonal(part.start, found, D, rows)
+            with untracked():
+                self._walk_diagonal(part.start, found, D, rows)
         else:
             self._walk_by_step(part.start, stretch, D, d_params)
             if cell.second_product:
                 vector = vector_of(cell, stretch, self.params)
-        for buffer in (D, *kept.values()):
+        for buffer in (*D, *kept.values()):
             clear_dead_rows(buffer, rows)
         return D, kept, vector
 
@@ -191,14 +197,14 @@ class _ReverseLoop:
         for name, gradient in zip(names, gradients, strict=True):
             self.kept[name][t, : self.alive] = gradient
 
-    def _walk_diagonal(self, start: int, found: Coefficients, D: Tensor, rows: list[int] | None) -> None:
+    def _walk_diagonal(self, start: int, found: Coefficients, D: Blocks, rows: list[int] | None) -> None:
         """Multiply and take the product, step by step; the coefficients laid in D become gradients in place."""
         names, layout = outputs_of(self.cell), self.layout
         states = self.cell.states._fields
         terms = [
             (
                 names.index(x.source),
-                live_rows(D[:, :, x.first : x.last], rows),
+                live_rows(_columns(D[x.block], x.first, x.last), rows),
                 live_rows(x.extra[0], rows) if x.extra else None,
             )
             for x in lay_coefficients(found, layout, D)
@@ -217,9 +223,8 @@ class _ReverseLoop:
         ]
         if self.weights.weight_hr is not None:
             direct[0] = []  # a projected state enters through its product alone
-        D_h = live_rows(D[:, :, : layout.first].flatten(2), rows)
-        D_v = live_rows(D[:, :, layout.first], rows) if self.W_v is not None else ()
-        for t in range(len(D) - 1, -1, -1):
+        D_h, D_v = (live_rows(block.flatten(2), rows) for block in D[:2])
+        for t in range(len(D_h) - 1, -1, -1):
             d = self._unproject(t, self._arrive(start + t))
             if self.params:
                 self._keep(t, states, d)
@@ -245,10 +250,10 @@ class _ReverseLoop:
                     target.zero_()
             self.d, self.spare = self.spare, self.d
 
-    def _walk_by_step(self, start: int, stretch: Stretch, D: Tensor, d_params: dict[str, Tensor]) -> None:
+    def _walk_by_step(self, start: int, stretch: Stretch, D: Blocks, d_params: dict[str, Tensor]) -> None:
         """For a cell that mixes the units of a row: a vector-Jacobian product a step."""
         cell, params = self.cell, dict(self.params)
-        for t in range(len(D) - 1, -1, -1):
+        for t in range(len(D[0]) - 1, -1, -1):
             d = self._unproject(t, self._arrive(start + t))
             n = self.alive
             here = stretch.at(t, n)
@@ -259,12 +264,13 @@ class _ReverseLoop:
                 d = [*d, self.W_v.write(self.d_vector[:n], pull((*d, nothing))[0][2])]
             buffers, state, found_params = pull(tuple(d))
             for name, value in by_name(cell, buffers).items():
-                D[t, :n, self.layout.columns[name]] = value
+                block, column = self.layout.columns[name]
+                D[block][t, :n, column] = value
             for name, value in found_params.items():
                 d_params[name] += value
             for spare, value in zip(self.spare, state, strict=True):
                 spare[:n] = value
-            self.W_h.add_to(self.spare[0][:n], D[t, :n, : self.layout.first].flatten(1))
+            self.W_h.add_to(self.spare[0][:n], D[0][t, :n].flatten(1))
             if (arriving := self.arriving[start + t]) is not None:
                 self.spare[0][:n] += arriving
             self.d, self.spare = self.spare, self.d
@@ -273,8 +279,13 @@ class _ReverseLoop:
 def _multiply(terms: Sequence[tuple[int, Sequence[Tensor], Sequence[Tensor] | None]], t: int, d: list[Tensor]) -> None:
     """Turn coefficients into gradients, or add to gradients those by further coefficients."""
     for source, columns, slopes in terms:
-        gradient = d[source].unsqueeze(1)
-        if slopes is None:
-            columns[t].mul_(gradient)
+        here, gradient = columns[t], d[source]
+        if slopes is not None:
+            here.addcmul_(slopes[t], gradient)
         else:
-            columns[t].addcmul_(slopes[t], gradient)
+            here.mul_(gradient if here.dim() == 2 else gradient.unsqueeze(1))
+
+
+def _columns(block: Tensor, first: int, last: int) -> Tensor:
+    """(t, B, columns, H) of a block of D; (t, B, H) of one column: it multiplies faster without that dimension."""
+    return block[:, :, first] if last == first + 1 else block[:, :, first:last]

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 
 from gru_scratch.cells.base import Cell, Coefficients
 from gru_scratch.trace import VECTOR, inputs_of, reads_of, step_from
+
+Blocks: TypeAlias = tuple[Tensor, ...]
+"""The gradient D of the pre-activations: see :class:`Layout`."""
 
 
 @dataclass(frozen=True)
@@ -107,27 +110,51 @@ def _by_autograd(cell: Cell, stretch: Stretch, params: Mapping[str, Tensor]) -> 
     return found, vectors[0] if vectors else None
 
 
+class Column(NamedTuple):
+    """A place of H numbers in a row of the pre-activations' gradient D."""
+
+    block: int
+    number: int
+
+
+class XRun(NamedTuple):
+    """Gates of the input, one after another, whose gradients lie in a block's columns, one after another."""
+
+    gates: slice
+    block: int
+    columns: slice
+
+
 class Layout:
-    """Which column (of H numbers) of the pre-activations' gradient D belongs to which gate.
+    """Where the gradient D of each pre-activation lies: in blocks (t, B, columns, H), each dense, as products want it.
 
     First the gates of the first recurrent product, then the second product's, then those whose input gradient is apart.
     """
 
     def __init__(self, cell: Cell) -> None:
         apart = [g for g in cell.gates if g in _apart(cell)]
-        self.columns = {name: k for k, name in enumerate([*cell.gates, *(f"x.{g}" for g in apart)])}
-        self.width = len(self.columns)
-        self.first = len(cell.first_product)
+        first = len(cell.first_product)
+        self.blocks = (cell.gates[:first], cell.gates[first:], tuple(f"x.{g}" for g in apart))
+        self.columns = {name: Column(b, k) for b, names in enumerate(self.blocks) for k, name in enumerate(names)}
         self.gates = len(cell.gates)
-        of_x = [self.columns[f"x.{g}" if g in apart else g] for g in cell.gates]
-        starts = [k for k in range(self.gates) if k == 0 or of_x[k] != of_x[k - 1] + 1]
-        ends = [*starts[1:], self.gates]
-        self.x_blocks = [(slice(a, b), slice(of_x[a], of_x[a] + b - a)) for a, b in zip(starts, ends, strict=True)]
-        """The input's gates, in runs whose columns adjoin: (gates, columns)."""
+        self.first = first
+        self.x_runs: list[XRun] = []
+        for k, gate in enumerate(cell.gates):
+            block, column = self.columns[f"x.{gate}" if gate in apart else gate]
+            last = self.x_runs[-1] if self.x_runs else XRun(slice(0, 0), -1, slice(0, 0))
+            if (last.block, last.columns.stop) == (block, column):
+                gates, columns = slice(last.gates.start, k + 1), slice(last.columns.start, column + 1)
+                self.x_runs[-1] = XRun(gates, block, columns)
+            else:
+                self.x_runs.append(XRun(slice(k, k + 1), block, slice(column, column + 1)))
 
-    def places(self, D: Tensor) -> dict[str, Tensor]:
-        """The columns of D, (t, B, width, H), by name."""
-        return dict(zip(self.columns, D.unbind(2), strict=True))
+    def new(self, like: Tensor, steps: int, batch: int, hidden_size: int) -> tuple[Tensor, ...]:
+        """D for some steps: its blocks, empty."""
+        return tuple(like.new_empty(steps, batch, len(names), hidden_size) for names in self.blocks)
+
+    def places(self, D: Blocks) -> dict[str, Tensor]:
+        """The columns of D, (t, B, H), by name."""
+        return {name: D[block][:, :, column] for name, (block, column) in self.columns.items()}
 
 
 def _apart(cell: Cell) -> Collection[str]:
@@ -144,17 +171,18 @@ def in_numbers(block: slice, hidden_size: int) -> slice:
 
 @dataclass(frozen=True)
 class Term:
-    """Columns of D that are some coefficients times the gradient of ``source``."""
+    """Columns of a block of D that are some coefficients times the gradient of ``source``."""
 
     source: str
+    block: int
     first: int
     last: int
-    extra: tuple[Tensor, ...] = ()  # (the coefficients, (t, B, 1, H)), where D's own place is another source's
+    extra: tuple[Tensor, ...] = ()  # (the coefficients, (t, B, H)), where D's own place is another source's
 
 
-def lay_coefficients(found: Coefficients, layout: Layout, D: Tensor) -> list[Term]:
-    """Write the coefficients into ``D``, (t, B, width, H), where they become gradients, and list what to multiply."""
-    owner: dict[int, str] = {}
+def lay_coefficients(found: Coefficients, layout: Layout, D: Blocks) -> list[Term]:
+    """Write the coefficients into the blocks ``D``, where they become gradients, and list what to multiply."""
+    owner: dict[Column, str] = {}
     terms: list[Term] = []
     for source, row in found.items():
         for key, value in row.items():
@@ -164,23 +192,25 @@ def lay_coefficients(found: Coefficients, layout: Layout, D: Tensor) -> list[Ter
                 continue
             column = layout.columns[key]
             if column in owner:
-                terms.append(Term(source, column, column + 1, (_outside(value, D).unsqueeze(2),)))
+                terms.append(Term(source, column.block, column.number, column.number + 1, (_outside(value, D),)))
             else:
-                if value.data_ptr() != D[:, :, column].data_ptr():
-                    D[:, :, column] = value
+                place = D[column.block][:, :, column.number]
+                if value.data_ptr() != place.data_ptr():
+                    place.copy_(value)
                 owner[column] = source
     runs: list[Term] = []
-    for column in range(layout.width):
+    for column in layout.columns.values():
         source = owner.get(column, "")
         if not source:
-            D[:, :, column] = 0
-        elif runs and runs[-1].source == source and runs[-1].last == column:
-            runs[-1] = Term(source, runs[-1].first, column + 1)
+            D[column.block][:, :, column.number] = 0
+        elif runs and (runs[-1].source, runs[-1].block, runs[-1].last) == (source, *column):
+            runs[-1] = Term(source, column.block, runs[-1].first, column.number + 1)
         else:
-            runs.append(Term(source, column, column + 1))
+            runs.append(Term(source, column.block, column.number, column.number + 1))
     return runs + terms
 
 
-def _outside(value: Tensor, D: Tensor) -> Tensor:
+def _outside(value: Tensor, D: Blocks) -> Tensor:
     """Coefficients that do not change with D: a copy, where a cell gives out what it has written there twice."""
-    return value.clone() if value.untyped_storage().data_ptr() == D.untyped_storage().data_ptr() else value
+    memory = value.untyped_storage().data_ptr()
+    return value.clone() if any(memory == block.untyped_storage().data_ptr() for block in D) else value

@@ -1,8 +1,9 @@
-"""The product that a step cannot do without, ``x Wᵀ`` with one weight at every step, by the fastest routine there is.
+"""The products that a layer cannot do without, by the fastest routine there is.
 
-For a large product on a CPU in float32 that is not always PyTorch's own: on Intel's, MKL's with a weight packed once
-saves packing it at every step; on AMD's, where MKL is slow, oneDNN's is 1.6 to 2.4 times as fast. Both are private to
-PyTorch, so they are looked up, and the plain product is always there.
+``x Wᵀ`` with one weight at every step, and ``Dᵀ X`` over many rows, a weight's gradient. On a CPU in float32 that is
+not always PyTorch's own: on Intel's, MKL's with a weight packed once saves packing it at every step; on others, where
+MKL is slow, oneDNN's are 1.1 to 2.4 times as fast. The routines of a step are private to PyTorch, so they are looked
+up, and the plain product is always there.
 """
 
 from __future__ import annotations
@@ -16,23 +17,39 @@ from torch import Tensor
 
 
 class Routine(NamedTuple):
-    """``prepare(weight, rows)`` gives the function of x; it pays from so many multiplications, and so many rows, on."""
+    """``prepare(weight, rows, uses)`` gives the function of x; it pays from so many multiplications, and rows, on."""
 
-    prepare: Callable[[Tensor, int], Callable[[Tensor], Tensor]]
+    prepare: Callable[[Tensor, int, int], Callable[[Tensor], Tensor]]
     multiplications: int
     rows: int
+
+
+class Kernels(NamedTuple):
+    """What serves a processor best; None: PyTorch's own product."""
+
+    step: Routine | None = None
+    """x Wᵀ."""
+    gradient: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
+    """Dᵀ X, of D, X and something of the result's shape."""
+
+
+GRADIENT_PAYS = 2_000_000
+"""Multiplications from which on the kernel for a weight's gradient pays; it is not taken for less."""
+
+PACKING_PAYS = 64
+"""Uses of a weight from which on oneDNN's packing of it pays: it gains a sixth of a product, and costs several."""
 
 
 class Product:
     """``x Wᵀ`` for one weight W (N, K) and many x (rows, K), made ready once."""
 
-    def __init__(self, weight: Tensor, rows: int | None) -> None:
-        """``rows``: of every x, or None where they differ."""
+    def __init__(self, weight: Tensor, rows: int | None, uses: int) -> None:
+        """``rows``: of every x, or None where they differ; ``uses``: how often it will multiply."""
         routine = None if rows is None else _routine(weight, rows)
         if routine is None or rows is None:
             self._multiply, self._weight_t = None, weight.t().contiguous()
         else:
-            self._multiply, self._weight_t = routine.prepare(weight.contiguous(), rows), weight.t()
+            self._multiply, self._weight_t = routine.prepare(weight.contiguous(), rows, uses), weight.t()
 
     def add_to(self, out: Tensor, x: Tensor) -> Tensor:
         """``out += x Wᵀ``; returns ``out``."""
@@ -47,35 +64,62 @@ class Product:
         return torch.addmm(base, x, self._weight_t, out=out)
 
 
+def add_gradient(out: Tensor, D: Tensor, X: Tensor) -> Tensor:
+    """``out += Dᵀ X``: D (rows, N) and X (rows, K) → (N, K); returns ``out``."""
+    kernel = _kernels().gradient if _is_fast_type(out) else None
+    if kernel is None or len(X) * out.numel() < GRADIENT_PAYS:
+        return out.addmm_(D.t(), X)
+    return out.add_(kernel(D, X, out))
+
+
 def _routine(weight: Tensor, rows: int) -> Routine | None:
     """The routine for a product of this size, or None for the plain one."""
-    if weight.device.type != "cpu" or weight.dtype != torch.float32:
-        return None
-    routine = _cpu_routine()
+    routine = _kernels().step if _is_fast_type(weight) else None
     if routine is None or rows < routine.rows or rows * weight.numel() < routine.multiplications:
         return None
     return routine
 
 
+def _is_fast_type(x: Tensor) -> bool:
+    return x.device.type == "cpu" and x.dtype == torch.float32
+
+
 @cache
-def _cpu_routine() -> Routine | None:
-    """The routine for this machine's processor: always the same, so that a run repeats bit for bit."""
+def _kernels() -> Kernels:
+    """Those of this machine's processor: always the same, so that a run repeats bit for bit."""
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     if "Intel" in str(capabilities.get("cpu_name", "")):
         known = _has("mkl", "_mkl_linear", "_mkl_reorder_linear_weight")
-        return Routine(_packed_by_mkl, multiplications=40_000_000, rows=8) if known else None
-    known = _has("mkldnn", "_linear_pointwise")
-    return Routine(_by_onednn, multiplications=3_500_000, rows=8) if known else None
+        return Kernels(Routine(_packed_by_mkl, multiplications=40_000_000, rows=8) if known else None)
+    if not _has("mkldnn", "_linear_pointwise", "_reorder_linear_weight"):
+        return Kernels()
+    return Kernels(Routine(_by_onednn, multiplications=2_000_000, rows=4), _gradient_by_convolution)
 
 
 def _has(library: str, *operators: str) -> bool:
     return all(hasattr(getattr(torch.ops, library), name) for name in operators)
 
 
-def _packed_by_mkl(weight: Tensor, rows: int) -> Callable[[Tensor], Tensor]:
+def _packed_by_mkl(weight: Tensor, rows: int, uses: int) -> Callable[[Tensor], Tensor]:
     packed = torch.ops.mkl._mkl_reorder_linear_weight(weight, rows)
     return lambda x: torch.ops.mkl._mkl_linear(x, packed, weight, None, rows)
 
 
-def _by_onednn(weight: Tensor, rows: int) -> Callable[[Tensor], Tensor]:
+def _by_onednn(weight: Tensor, rows: int, uses: int) -> Callable[[Tensor], Tensor]:
+    if uses >= PACKING_PAYS:
+        weight = torch.ops.mkldnn._reorder_linear_weight(weight, rows)
     return lambda x: torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
+
+
+def _gradient_by_convolution(D: Tensor, X: Tensor, like: Tensor) -> Tensor:
+    """A linear layer is a convolution of one pixel; oneDNN finds its weight's gradient from both as they lie."""
+
+    def as_image(rows: Tensor) -> Tensor:
+        return rows.unsqueeze(0).unsqueeze(0).permute(0, 3, 1, 2)  # (1, channels, 1, rows), channels last
+
+    weight = like.view(*like.shape, 1, 1)  # of which the shape alone is read
+    once, none = [1, 1], [0, 0]
+    gradients = torch.ops.aten.convolution_backward(
+        as_image(D), as_image(X), weight, None, once, none, once, False, none, 1, [False, True, False]
+    )
+    return gradients[1].view(like.shape)  # type: ignore[no-any-return]

@@ -6,6 +6,7 @@ Legend: ``T`` steps, ``B`` batch, ``D`` input size, ``H`` hidden size, ``P`` siz
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
@@ -38,8 +39,8 @@ class Sequence:
 
     def recurrent(self, first: int, last: int) -> Product:
         """The product with W_hh of gates ``first`` to ``last``."""
-        H = self.hidden_size
-        return Product(self.weights.weight_hh[first * H : last * H], None if self.rows else self.inputs.shape[1])
+        H, (steps, batch) = self.hidden_size, self.inputs.shape[:2]
+        return Product(self.weights.weight_hh[first * H : last * H], None if self.rows else batch, steps)
 
     def lay_out(self, out: Tensor, project: slice, hidden_bias: slice | None = None) -> None:
         """Fill ``out`` with X W_x + b_x of the gates ``project`` and add b_h of the gates ``hidden_bias``.
@@ -59,7 +60,8 @@ class Sequence:
         if width == 0:
             flat[:] = bias
         elif self.inputs.is_floating_point():
-            torch.addmm(bias[:width], self.inputs.reshape(-1, W_x.shape[0]), W_x, out=flat[:, :width])
+            X = self.inputs.reshape(-1, W_x.shape[0])
+            Product(W_x.t(), len(X), uses=1).write(flat[:, :width], X, base=bias[:width])
             flat[:, width:] = bias[width:]
         else:
             table = bias.repeat(W_x.shape[0], 1)  # (V, columns): a one-hot row times W is a row of W
@@ -88,6 +90,11 @@ def rows_alive(lengths: Tensor | None, steps: int) -> list[int] | None:
         return None
     ended = torch.bincount(lengths, minlength=steps + 1).cumsum(0)  # by the start of each step
     return (len(lengths) - ended[:steps]).tolist()
+
+
+def untracked() -> AbstractContextManager[None]:
+    """No records of which tensor is a view of which: where nothing is differentiated, in-place steps are quicker so."""
+    return torch._C._ExcludeDispatchKeyGuard(torch._C.DispatchKeySet(torch._C.DispatchKey.ADInplaceOrView))
 
 
 def buffer_widths(cell: Cell, weights: LayerWeights) -> tuple[int, ...]:
@@ -127,7 +134,8 @@ def forward(
     buffers = tuple(new(steps, batch, width * H) for width in buffer_widths(cell, weights))
     sequence = Sequence(inputs, weights, before, after, buffers, rows)
     if runs_in_place(cell, weights):
-        cell.in_place(sequence)
+        with untracked():
+            cell.in_place(sequence)
     else:
         _forward_by_step(cell, sequence, params, masks)
     for state_after in after:

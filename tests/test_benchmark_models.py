@@ -174,17 +174,17 @@ def test_a_rung_takes_away_what_it_says() -> None:
 
 
 def test_the_engine_is_as_before_after_a_rung() -> None:
-    before = bptt.STRETCH, products._routine
-    changes = (bptt, "STRETCH", 1), (products, "_routine", None)
+    before = bptt.STRETCH, products._kernels
+    changes = (bptt, "STRETCH", 1), (products, "_kernels", None)
 
     def fail() -> None:
         with changed(changes):
-            assert (bptt.STRETCH, products._routine) == (1, None)
+            assert (bptt.STRETCH, products._kernels) == (1, None)
             raise KeyError
 
     with pytest.raises(KeyError):
         fail()
-    assert (bptt.STRETCH, products._routine) == before
+    assert (bptt.STRETCH, products._kernels) == before
 
 
 def test_generation(monkeypatch: pytest.MonkeyPatch) -> None:

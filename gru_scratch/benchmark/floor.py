@@ -27,7 +27,7 @@ def products(cell: Cell, setting: Setting, device: torch.device) -> Callable[[],
         return torch.ones(*shape, device=device)
 
     def recurrent(rows: int, columns: int) -> tuple[Product, Tensor, Tensor]:
-        return Product(ones(rows, columns), B), ones(B, columns), ones(B, rows)
+        return Product(ones(rows, columns), B, T), ones(B, columns), ones(B, rows)
 
     forward, backward = [recurrent(first, H)], [recurrent(H, first)]
     if cell.second_product:

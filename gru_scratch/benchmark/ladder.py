@@ -97,7 +97,7 @@ class Rung:
 BOOK_LOOP = "the book's loop"
 
 _WHOLE = (bptt, "STRETCH", 2**62)  # as many elements in a stretch of time as there can be: all
-_PLAIN = (products, "_routine", lambda weight, rows: None)  # no other routine than PyTorch's own
+_PLAIN = (products, "_kernels", products.Kernels)  # no other routine than PyTorch's own
 
 RUNGS: Mapping[str, Rung] = MappingProxyType(
     {
