@@ -138,8 +138,8 @@ def forward(
             cell.in_place(sequence)
     else:
         _forward_by_step(cell, sequence, params, masks)
-    for state_after in after:
-        clear_dead_rows(state_after, rows)
+    for filled in (*after, *buffers):
+        clear_dead_rows(filled, rows)
     return states, buffers
 
 
