@@ -37,7 +37,7 @@ from gru_scratch.trace import VECTOR, by_name
 from gru_scratch.unroll import LayerWeights
 from gru_scratch.weight_gradients import PROJECTED, WeightGradients
 
-STRETCH = 2**17
+STRETCH = 2**18
 """About as many elements of one gate are in a stretch of time: so few that all coefficients stay in a cache,"""
 
 STRETCH_ROWS = 1024

@@ -98,7 +98,8 @@ def _by_autograd(cell: Cell, stretch: Stretch, params: Mapping[str, Tensor]) -> 
         found: Coefficients = {}
         for name, names in reads.by.items():
             y, wanted = outputs[name], [sources[key] for key in names]
-            slopes = torch.autograd.grad(y, wanted, torch.ones_like(y), retain_graph=True) if names else ()
+            ones = y.new_ones(()).expand_as(y)  # one number, which no pass over memory has to write or read
+            slopes = torch.autograd.grad(y, wanted, ones, retain_graph=True) if names else ()
             found[name] = dict(zip(names, slopes, strict=True))
         return list(outputs.values()), (found, [outputs[VECTOR]] if cell.second_product else [])
 

@@ -33,7 +33,7 @@ class Kernels(NamedTuple):
     """Dᵀ X, of D, X and something of the result's shape."""
 
 
-GRADIENT_PAYS = 2_000_000
+GRADIENT_PAYS = 8_000_000
 """Multiplications from which on the kernel for a weight's gradient pays; it is not taken for less."""
 
 PACKING_PAYS = 64
