@@ -112,14 +112,20 @@ def _by_onednn(weight: Tensor, rows: int, uses: int) -> Callable[[Tensor], Tenso
 
 
 def _gradient_by_convolution(D: Tensor, X: Tensor, like: Tensor) -> Tensor:
-    """A linear layer is a convolution of one pixel; oneDNN finds its weight's gradient from both as they lie."""
+    """A linear layer is a convolution of one pixel; oneDNN finds its weight's gradient from both as they lie.
 
-    def as_image(rows: Tensor) -> Tensor:
-        return rows.unsqueeze(0).unsqueeze(0).permute(0, 3, 1, 2)  # (1, channels, 1, rows), channels last
+    PyTorch leaves such a convolution to oneDNN if it has several threads, or at least 16 images.
+    """
+    rows, images = len(X), 1
+    if torch.get_num_threads() == 1:
+        images = next((count for count in range(16, 65) if rows % count == 0), 1)
+
+    def as_images(numbers: Tensor) -> Tensor:  # (images, channels, 1, rows), channels last
+        return numbers.view(images, 1, rows // images, -1).permute(0, 3, 1, 2)
 
     weight = like.view(*like.shape, 1, 1)  # of which the shape alone is read
     once, none = [1, 1], [0, 0]
     gradients = torch.ops.aten.convolution_backward(
-        as_image(D), as_image(X), weight, None, once, none, once, False, none, 1, [False, True, False]
+        as_images(D), as_images(X), weight, None, once, none, once, False, none, 1, [False, True, False]
     )
     return gradients[1].view(like.shape)  # type: ignore[no-any-return]
