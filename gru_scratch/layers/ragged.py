@@ -91,8 +91,17 @@ def from_lengths(lengths: Tensor, steps: int) -> Ragged | None:
     return Ragged(lengths.index_select(0, order), order, order.argsort())
 
 
-def packed_lengths(batch_sizes: Tensor) -> Tensor:
-    """(B,), falling, from the number of sequences that go on at each step (T,)."""
+def packed_lengths(batch_sizes: Tensor, total: int) -> Tensor:
+    """(B,), falling, from the number of sequences that go on at each step (T,).
+
+    Raises:
+        RuntimeError: they grow, or do not add up to the ``total`` of rows.
+    """
+    if not torch.compiler.is_compiling():
+        if (batch_sizes[1:] > batch_sizes[:-1]).any():
+            raise RuntimeError(f"batch_sizes of a PackedSequence must not grow, received {batch_sizes.tolist()}")
+        if (found := int(batch_sizes.sum())) != total:
+            raise RuntimeError(f"batch_sizes of a PackedSequence must add up to its {total} rows, received {found}")
     batch = torch.arange(int(batch_sizes[0]))
     return (batch_sizes.unsqueeze(1) > batch).sum(0)
 
