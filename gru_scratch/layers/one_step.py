@@ -11,15 +11,15 @@ from torch import Tensor, nn
 from torch.fx import Proxy
 
 from gru_scratch import unroll
-from gru_scratch.cells import Cell, GRUEquations, LSTMEquations, RNNEquations
+from gru_scratch.cells import Cell, GRUEquations, LSTMEquations, RNNEquations, make_cell
 from gru_scratch.layers.leaf import as_leaf
 from gru_scratch.layers.namesake import as_namesake
 from gru_scratch.layers.number_types import autocast_type, check_types
 from gru_scratch.unroll import LayerWeights
 
-RNN_CELLS = {nonlinearity: RNNEquations(nonlinearity) for nonlinearity in ("tanh", "relu")}
-GRU_CELLS = {reset_after: GRUEquations(reset_after) for reset_after in (True, False)}
-LSTM_CELL = LSTMEquations()
+RNN_CELLS = {nonlinearity: make_cell(RNNEquations(nonlinearity)) for nonlinearity in ("tanh", "relu")}
+GRU_CELLS = {reset_after: make_cell(GRUEquations(reset_after)) for reset_after in (True, False)}
+LSTM_CELL = make_cell(LSTMEquations())
 
 
 class _OneStep(nn.modules.rnn.RNNCellBase):
