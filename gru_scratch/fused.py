@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from gru_scratch import bptt, sequence, unroll
 from gru_scratch.cells.base import Cell, State, registry
@@ -105,7 +105,7 @@ def _forward(*args: Any) -> list[Tensor]:
         states, buffers = sequence.forward(
             cell, layer.inputs, tuple(layer.state), layer.weights, params, masks, lengths
         )
-    outputs = states[0][1:].clone() if layer.keep else states[0][1:]
+    outputs = states[0][1:].clone() if layer.keep else states[0][1:].data  # no view: the caller may detach it in place
     if lengths is None:
         final = [s[-1].clone() for s in states]
     else:
@@ -244,11 +244,23 @@ def _backward_of_many(info: Any, in_dims: tuple[Any, ...], *args: Any) -> tuple[
 
 
 def _backward_of_many_at_once(*args: Any) -> list[Tensor]:
-    raise RuntimeError('is_grads_batched and vectorize need torch.func.vmap, or a layer made with engine="textbook"')
+    """The same for PyTorch's older vmap, which ``is_grads_batched`` and ``gradcheck`` use: it hides the dimension."""
+    level = torch._C._vmapmode_increment_nesting() - 1
+    torch._C._vmapmode_decrement_nesting()
+    hidden = torch._C._functorch.is_legacy_batchedtensor
+    leaves, tree = tree_flatten(args)
+    many = [isinstance(x, Tensor) and hidden(x) for x in leaves]
+    shown = [torch._remove_batch_dim(x, level, 1, 0) if m else x for x, m in zip(leaves, many, strict=True)]
+    if any(isinstance(x, Tensor) and hidden(x) for x in shown):
+        raise RuntimeError('batches of batched gradients need torch.func.vmap, or a layer made with engine="textbook"')
+    count = next(len(x) for x, m in zip(shown, many, strict=True) if m)
+    picked = ([x[k] if m else x for x, m in zip(shown, many, strict=True)] for k in range(count))
+    found = [torch.ops.gru_scratch.backward(*tree_unflatten(one, tree)) for one in picked]
+    return [torch._add_batch_dim(torch.stack(each), 0, level) for each in zip(*found, strict=True)]
 
 
 torch.library.register_vmap("gru_scratch::backward", _backward_of_many, lib=_library)
-_library.impl("backward", _backward_of_many_at_once, "Batched")  # PyTorch's older vmap, which cannot call into Python
+_library.impl("backward", _backward_of_many_at_once, "Batched")
 
 
 def run(
@@ -263,14 +275,15 @@ def run(
     """Run ``cell`` over a sequence: the same call, and the same results, as :func:`gru_scratch.unroll.run`.
 
     ``lengths`` must be sorted falling. Under ``torch.func`` transforms and in forward-mode differentiation, which a
-    hand-written backward cannot serve, the textbook loop runs instead.
+    hand-written backward cannot serve, and for complex numbers the textbook loop runs instead.
 
     Raises:
         RuntimeError: at a second derivative; it names ``engine="textbook"``.
     """
     params, masks = params or {}, masks or {}
     tensors = [inputs, *state, *(w for w in weights if w is not None), *params.values()]
-    if _transformed() and (torch.compiler.is_compiling() or _concerned(tensors)):
+    served = not (transformed() and (torch.compiler.is_compiling() or _concerned(tensors)))
+    if not served or weights.weight_hh.is_complex():
         return unroll.run(cell, inputs, state, weights, params, masks, lengths)
     tracing = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
     keep = tracing or (torch.is_grad_enabled() and any(x.requires_grad for x in tensors))
@@ -279,14 +292,14 @@ def run(
     return found[0], cell.states(*found[1 : 1 + len(state)])
 
 
-def _transformed() -> bool:
+def transformed() -> bool:
     """Whether a ``torch.func`` transform or forward-mode differentiation is at work."""
     return torch._C._functorch.maybe_current_level() is not None or forward_ad._current_level >= 0
 
 
 # A compiler cannot trace this look, but takes it while it traces, and compiles again where the answer is another. The
 # same as torch.compiler.assume_constant_result, which would import the compiler now.
-_transformed._dynamo_marked_constant = True  # type: ignore[attr-defined]
+transformed._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def _concerned(tensors: list[Tensor]) -> bool:

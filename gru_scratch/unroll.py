@@ -91,9 +91,14 @@ def run(
     return torch.stack(outputs), state
 
 
+def is_dense(inputs: Tensor) -> bool:
+    """Whether inputs are vectors of numbers, not token indices."""
+    return inputs.is_floating_point() or inputs.is_complex()
+
+
 def project(inputs: Tensor, weights: LayerWeights) -> Tensor:
     """X W_x + b for all steps at once, (T, B, G * H); of a one-hot row it is a row of the matrix."""
-    if inputs.is_floating_point():
+    if is_dense(inputs):
         return F.linear(inputs, weights.weight_ih, weights.bias_ih)
     x = F.embedding(inputs, weights.weight_ih.t())
     return x if weights.bias_ih is None else x + weights.bias_ih

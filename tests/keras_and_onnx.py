@@ -113,16 +113,17 @@ def onnx_gru(x: Array, state: list[Array], W: Array, R: Array, B: Array, linear_
     return [(1 - zt) * ht + zt * H]
 
 
-def onnx_lstm(x: Array, state: list[Array], W: Array, R: Array, B: Array) -> list[Array]:
+def onnx_lstm(x: Array, state: list[Array], W: Array, R: Array, B: Array, P: Any = (0, 0, 0)) -> list[Array]:
     H, C = state
+    Pi, Po, Pf = P
     Wi, Wo, Wf, Wc = np.split(W, 4)
     Ri, Ro, Rf, Rc = np.split(R, 4)
     Wbi, Wbo, Wbf, Wbc, Rbi, Rbo, Rbf, Rbc = np.split(B, 8)
-    it = sigmoid(x @ Wi.T + H @ Ri.T + Wbi + Rbi)
-    ft = sigmoid(x @ Wf.T + H @ Rf.T + Wbf + Rbf)
+    it = sigmoid(x @ Wi.T + H @ Ri.T + Pi * C + Wbi + Rbi)
+    ft = sigmoid(x @ Wf.T + H @ Rf.T + Pf * C + Wbf + Rbf)
     ct = np.tanh(x @ Wc.T + H @ Rc.T + Wbc + Rbc)
     Ct = ft * C + it * ct
-    ot = sigmoid(x @ Wo.T + H @ Ro.T + Wbo + Rbo)
+    ot = sigmoid(x @ Wo.T + H @ Ro.T + Po * Ct + Wbo + Rbo)
     return [ot * np.tanh(Ct), Ct]
 
 
@@ -141,6 +142,8 @@ def onnx_model(nodes: Sequence[Any], X: Array, states: list[list[Array]]) -> Arr
                 options = ({"Tanh": np.tanh, "Relu": lambda a: np.maximum(a, 0)}[name],)
             if node.op_type == "GRU":
                 options = (given.get("linear_before_reset", 0),)
+            if node.P is not None:
+                options = (np.split(node.P[d], 3),)
             step: Step = {"RNN": onnx_rnn, "GRU": onnx_gru, "LSTM": onnx_lstm}[node.op_type]
             arguments = (node.W[d], node.R[d], B, *options)
             run = over_time(X[::-1] if d else X, states.pop(0), lambda x, s, a=arguments, f=step: f(x, s, *a))

@@ -47,6 +47,11 @@ class MixesUnitsALittle(Leaky):
         return OneState(torch.tanh(x.a + h.a) + 1e-6 * state.h.mean(-1, keepdim=True)), {}
 
 
+class LeavesTheNumbers(Leaky):
+    def step(self, x, h, state, **params):
+        return OneState(torch.log(x.a + h.a)), {}
+
+
 class ShiftsUnits(Leaky):
     def step(self, x, h, state, **params):
         return OneState(torch.tanh(x.a + h.a.roll(1, -1))), {}
@@ -376,6 +381,7 @@ WRONG: dict[type[Cell], str] = {
     MasksOfPythonsRandom: "draw_masks must draw from PyTorch's generator: two draws from one seed differ",
     TensorOption: "its options (public attributes) must be plain values that can be copied, compared and hashed",
     UnequalOption: "a copy of it is not equal to it: its options (public attributes) must be plain values",
+    LeavesTheNumbers: "on ordinary random numbers the new h is infinite or not a number",
     Detaches: "running it over a sequence of vectors raised",
 }
 

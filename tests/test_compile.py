@@ -197,11 +197,13 @@ def test_the_order_of_imports_does_not_matter_and_we_do_not_import_the_compiler(
     program = f"""
 import sys, torch
 if {compiler_first}: import torch._dynamo
-from gru_scratch import GRU
+from gru_scratch import GRU, GRUCell, LSTMCell, RNNCell
 layer = GRU(3, 4)
 layer(torch.ones(2, 2, 3))[0].sum().backward()
 assert ("torch._dynamo" in sys.modules) == {compiler_first}
 torch.compile(layer, fullgraph=True, backend="eager")(torch.ones(2, 2, 3))
+for cell in (GRUCell(3, 4), LSTMCell(3, 4), RNNCell(3, 4)):  # none has run yet
+    torch.compile(cell, fullgraph=True, backend="eager")(torch.ones(2, 3))
 """
     subprocess.run([sys.executable, "-c", program], check=True)
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gru_scratch import GRU, LSTM, RNN, Recurrent, RNNModel, convert
-from gru_scratch.cells import GRUEquations, LSTMEquations, RNNEquations
+from gru_scratch.cells import GRUEquations, LSTMEquations, PeepholeLSTMEquations, RNNEquations
 from gru_scratch.scratch.gru import get_gru_params, get_gru_reset_after_params, gru, gru_reset_after
 from gru_scratch.scratch.lstm import get_lstm_params, lstm
 from gru_scratch.scratch.rnn import get_rnn_params, rnn
@@ -119,6 +119,23 @@ def test_we_compute_the_same_from_onnx_parameters(kind, options):
     outputs, X, states = run(layer)
     found = other.onnx_model(nodes, X.numpy(), states)
     assert_close(torch.from_numpy(found), outputs)
+
+
+@SHAPES
+def test_peepholes_go_to_onnx_and_back(options):
+    layer = Recurrent(PeepholeLSTMEquations, D, H, **options, **SIZES)
+    for name, parameter in layer.named_parameters():
+        if name.startswith("w_c"):
+            nn.init.normal_(parameter)
+    outputs, X, states = run(layer)
+    nodes = convert.to_onnx(layer)
+    assert nodes[0].P.shape == (1 + layer.bidirectional, 3 * H)
+    assert_close(torch.from_numpy(other.onnx_model(nodes, X.numpy(), states)), outputs)
+    twin = Recurrent(PeepholeLSTMEquations, D, H, **options, **SIZES)
+    twin.load_state_dict(convert.from_onnx(twin, nodes))
+    assert all(torch.equal(a, b) for a, b in zip(twin.parameters(), layer.parameters(), strict=True))
+    twin.load_state_dict(convert.from_onnx(twin, [replace(node, P=None) for node in nodes]))
+    assert not twin.w_ci_l0.any()
 
 
 SCRATCH = {

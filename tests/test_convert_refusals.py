@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from gru_scratch import GRU, LSTM, RNN, Recurrent, RNNModel, convert
-from gru_scratch.cells import GRUEquations, MGUEquations
+from gru_scratch.cells import GRUEquations, MGUEquations, PeepholeLSTMEquations
 from gru_scratch.scratch.lstm import get_lstm_params
 from gru_scratch.scratch.rnn import get_rnn_params
 
@@ -80,6 +80,16 @@ def _node(layer: Any, **attributes: Any) -> list[Any]:
         (
             lambda: convert.from_onnx(LSTM(D, H), [replace(convert.to_onnx(LSTM(D, H))[0], P=np.ones((1, 12)))]),
             "the operator LSTM has peepholes",
+        ),
+        (
+            lambda: convert.from_onnx(
+                Recurrent(PeepholeLSTMEquations, D, H), [replace(convert.to_onnx(LSTM(D, H))[0], P=np.ones((1, 8)))]
+            ),
+            r"P of layer 0 must have the shape \(1, 12\), received \(1, 8\)",
+        ),
+        (
+            lambda: convert.to_keras(Recurrent(PeepholeLSTMEquations, D, H)),
+            r"only an RNN, .* received a layer of PeepholeLSTMEquations",
         ),
         (
             lambda: convert.from_torch(LSTM(D, H), nn.GRU(D, H)),

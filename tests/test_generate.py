@@ -62,8 +62,9 @@ class Counter:
 )
 def test_it_is_the_books_predict_ch8(book: ModuleType, cell: str, engine: str) -> None:
     net = lively_model(cell, engine)
-    ours = generate(net, VOCAB, "time traveller", 60, CPU)
-    assert ours == book.predict_ch8("time traveller", 60, net, VOCAB, CPU)
+    length = 30  # a model so lively makes ten thousand times as much of a rounding within 60 characters
+    ours = generate(net, VOCAB, "time traveller", length, CPU)
+    assert ours == book.predict_ch8("time traveller", length, net, VOCAB, CPU)
     assert len(set(ours[14:])) > 1
 
 

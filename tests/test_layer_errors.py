@@ -6,7 +6,7 @@ import pytest
 import torch
 from namesakes import CELLS, LAYERS, X, agree, make, state
 from torch import nn
-from torch.nn.utils.rnn import pack_padded_sequence, pack_sequence
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pack_sequence
 
 import gru_scratch
 from gru_scratch import GRU, LSTM, RNN, GRUCell, Recurrent
@@ -162,6 +162,27 @@ def test_wrong_input_of_cells_gets_the_answers_of_torch_nn(name):
             agree(lambda room, shape=shape, hx=hx: make(room, name, 3, 4)(torch.ones(shape), hx))
     agree(lambda room: make(room, name, 3, 4)(torch.ones(2, 3).double()))
     agree(lambda room: make(room, name, 3, 4)(torch.ones(2, 3).long()))
+
+
+def test_the_states_of_an_lstm_are_two():
+    one = torch.zeros(2, 4)
+    for hx in ((), (one,), (one, one, one), torch.stack([one, one])):
+        agree(lambda room, hx=hx: room.LSTMCell(3, 4)(torch.ones(2, 3), hx))
+    with pytest.raises(TypeError, match="'hx' must be tuple of Tensors, not Tensor"):
+        LSTM(3, 4)(X, torch.zeros(2, 1, 2, 4))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ([2, 2], "add up to its 3 rows, received 4"),
+        ([2], "add up to its 3 rows, received 2"),
+        ([1, 2], "must not grow"),
+    ],
+)
+def test_a_packed_sequence_that_cannot_be_is_refused(sizes, message):
+    with pytest.raises(RuntimeError, match=f"batch_sizes of a PackedSequence .*{message}"):
+        GRU(3, 4)(PackedSequence(torch.ones(3, 3), torch.tensor(sizes)))
 
 
 def test_unknown_nonlinearity_of_a_cell_is_found_when_it_steps():

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from namesakes import CELLS, LAYERS, X, agree, make, same
+from namesakes import CELLS, LAYERS, X, agree, make, same, state
 from torch import nn
 from torch.nn.utils import parametrizations, parametrize, prune
 
@@ -135,6 +135,30 @@ def test_flatten_parameters_leaves_everything_where_it_is(name):
     before = [p.data_ptr() for p in layer.parameters()]
     assert layer.flatten_parameters() is None
     assert [p.data_ptr() for p in layer.parameters()] == before
+
+
+class Called(nn.Module):
+    """A model that torch.fx traces."""
+
+    def __init__(self, module: Any) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, x: torch.Tensor, hx: Any) -> Any:
+        return self.module(x), self.module(input=x, hx=hx)
+
+
+@pytest.mark.parametrize("name", [*LAYERS, *CELLS])
+def test_fx_takes_layers_for_leaves(name):
+    x, hx = (X, state(name, 1, 2, 4)) if name in LAYERS else (X[0], state(name, 2, 4))
+
+    def act(room: Any) -> Any:
+        traced = torch.fx.symbolic_trace(Called(make(room, name, 3, 4)))
+        return traced(x, hx), [node.op for node in traced.graph.nodes]
+
+    agree(act)
+    with pytest.raises(torch.fx.proxy.TraceError, match=f"a model with a {name} in it"):
+        torch.fx.symbolic_trace(make(gru_scratch, name, 3, 4))
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning", "ignore::torch.jit.TracerWarning")

@@ -28,6 +28,21 @@ def test_outputs_states_and_gradients_have_the_type_of_the_parameters(name, engi
     assert {y.dtype for y in (*results, x.grad, *(p.grad for p in layer.parameters()))} == {dtype}
 
 
+@pytest.mark.filterwarnings("ignore:Complex modules are a new feature")
+@pytest.mark.parametrize("name", [*NAMESAKES, *CELLS])
+def test_complex_numbers_go_through_the_equations_as_they_do_in_the_namesake(name):
+    reference, layer = both(name, 3, 4) if name in NAMESAKES else (make(3, 4) for make in CELLS[name])
+    layer.load_state_dict(reference.state_dict())
+    x = torch.randn(*((5, 2, 3) if name in NAMESAKES else (2, 3)), dtype=torch.complex128)
+    results = []
+    for m in (reference, layer):
+        m.to(torch.complex128)
+        results.append(flat(m(x)))
+        results[-1] += torch.autograd.grad(results[-1][0].abs().sum(), list(m.parameters()))
+    for a, b in zip(*results, strict=True):
+        assert_close(torch.view_as_real(b), torch.view_as_real(a))
+
+
 @pytest.mark.parametrize("layout", ["dense", "packed", "tokens"])
 @pytest.mark.parametrize("state", [None, torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("learning", [True, False], ids=["training", "no_grad"])

@@ -218,6 +218,21 @@ def test_states_may_be_detached_and_outputs_changed_in_place(name, engine, optio
         assert_close(a, b)
 
 
+@pytest.mark.parametrize("batch_first", [False, True], ids=["time first", "batch first"])
+@each_engine
+@each_name
+def test_outputs_may_be_detached_in_place(name, engine, batch_first):
+    _, layer = both(name, 3, 4, engine=engine, batch_first=batch_first)
+    x = torch.randn(5, 2, 3)
+    for learning, trained in ((True, True), (True, False), (False, True)):
+        layer.requires_grad_(trained)
+        with torch.set_grad_enabled(learning):
+            outputs, _ = layer(x)
+            assert outputs.requires_grad == (learning and trained)
+            assert outputs.detach_() is outputs
+            assert outputs.transpose(0, 1).is_contiguous() == batch_first  # as nn.GRU lays them out
+
+
 @each_name
 def test_gradients_flow_through_the_state_and_in_evaluation_mode(name):
     reference, layer = both(name, 3, 4, 2, dropout=0.5, dtype=torch.float64)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from one_layer import assert_close, one_layer
 
-from gru_scratch import fused, unroll
+from gru_scratch import Recurrent, fused, unroll
 from gru_scratch.cells import GRUEquations, LSTMEquations, Zoneout
 
 ENGINES = pytest.mark.parametrize("engine", [unroll.run, fused.run], ids=["textbook", "fused"])
@@ -31,6 +31,14 @@ def test_zoneout_draws_once_for_a_sequence_and_keeps_the_share_it_is_told():
     torch.manual_seed(3)
     second = cell.draw_masks((50, 40, 30), True, like)
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_zoneout_draws_under_vmap():
+    layer = Recurrent(GRUEquations, 3, 4, zoneout=0.5)
+    x = torch.randn(5, 2, 3).expand(2, 5, 2, 3)
+    for randomness, alike in (("same", True), ("different", False)):
+        first, second = torch.func.vmap(lambda x: layer(x)[0], randomness=randomness)(x)
+        assert torch.equal(first, second) == alike
 
 
 @ENGINES

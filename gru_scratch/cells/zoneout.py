@@ -83,7 +83,7 @@ class Zoneout(Cell):
         drawn = self.cell.draw_masks(shape, training, like)
         for name, p in self._zoned.items():
             drawn[PREFIX + name] = (
-                like.new_empty(shape).bernoulli_(p) if training else like.new_full((), p).expand(shape)
+                torch.bernoulli(like.new_empty(shape), p) if training else like.new_full((), p).expand(shape)
             )
         return drawn
 

@@ -37,6 +37,9 @@ def _side_effects(cell: Cell) -> Iterator[str]:
     probe = Probe.draw(cell, BATCH)
     given = probe.copy()
     first, second = outcome(cell, given), outcome(cell, probe.copy())
+    if endless := {name for name, value in first.items() if not value.isfinite().all()}:
+        yield f"on ordinary random numbers {_list(endless)} is infinite or not a number"
+        return
     for kind in ("x", "h", "state", "product", "params", "masks"):
         if not all(map(torch.equal, _tensors(getattr(probe, kind)), _tensors(getattr(given, kind)))):
             yield f"a step changes {kind} in place, which the engines still need"

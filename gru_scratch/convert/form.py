@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gru_scratch.cells import GRUEquations, LSTMEquations, RNNEquations
+from gru_scratch.cells import GRUEquations, LSTMEquations, PeepholeLSTMEquations, RNNEquations
 
 TORCH = {"RNN": "a", "GRU": "rzn", "LSTM": "ifgo"}
 """The gates of each kind in the order of `torch.nn`'s rows."""
@@ -26,6 +26,8 @@ class Form:
     """Of an RNN."""
     reset_after: bool = True
     """Of a GRU."""
+    peepholes: bool = False
+    """Of an LSTM."""
 
     @property
     def gates(self) -> str:
@@ -47,8 +49,11 @@ class Direction(NamedTuple):
         return None if self.bias_ih is None or self.bias_hh is None else self.bias_ih + self.bias_hh
 
 
-def form_of(layer: nn.Module) -> Form:
+def form_of(layer: nn.Module, peepholes: bool = False) -> Form:
     """What `layer` computes: a layer of `torch.nn`, or one of this package.
+
+    Args:
+        peepholes: whether the convention knows an LSTM with peepholes.
 
     Raises:
         TypeError: it is no recurrent layer.
@@ -61,6 +66,8 @@ def form_of(layer: nn.Module) -> Form:
         return Form("GRU", reset_after=cell.reset_after)
     if isinstance(cell, LSTMEquations):
         return Form("LSTM")
+    if peepholes and isinstance(cell, PeepholeLSTMEquations):
+        return Form("LSTM", peepholes=True)
     if cell is not None:
         raise ValueError(f"only an RNN, a GRU and an LSTM have other conventions, received a layer of {cell!r}")
     if not isinstance(layer, nn.RNNBase):

@@ -2,7 +2,7 @@
 
 An operator is one layer of one or two directions: W (directions, G * H, D), R (directions, G * H, H), and B, the two
 biases one after the other, (directions, 2 * G * H). ``linear_before_reset`` of a GRU, 0 by default, says whether its
-reset gate acts after the product.
+reset gate acts after the product. P of an LSTM, (directions, 3 * H), are the peepholes of ``PeepholeLSTMEquations``.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from gru_scratch.convert.form import (
     directions,
     form_of,
     reorder,
+    suffixes,
     to_array,
     to_state_dict,
     to_tensor,
@@ -29,6 +30,9 @@ from gru_scratch.convert.form import (
 
 ONNX = {"RNN": "a", "GRU": "zrn", "LSTM": "iofg"}
 """The gates in the order of ONNX' rows."""
+
+PEEPHOLES = ("w_ci", "w_co", "w_cf")
+"""The cell's names for the parts of P, in their order."""
 
 _UNLIKE = {"clip": None, "input_forget": 0}
 """Attributes that make an operator compute something else, and their defaults."""
@@ -56,7 +60,7 @@ def to_onnx(layer: Any) -> list[OnnxNode]:
         TypeError: it is no recurrent layer.
         ValueError: ONNX has no such operator: a projection, or another cell.
     """
-    form, found = form_of(layer), directions(layer, "ONNX")
+    form, found = form_of(layer, peepholes=True), directions(layer, "ONNX")
     attributes: dict[str, Any] = {
         "hidden_size": layer.hidden_size,
         "direction": "bidirectional" if layer.bidirectional else "forward",
@@ -71,8 +75,9 @@ def to_onnx(layer: Any) -> list[OnnxNode]:
         of_layer = [[None if x is None else _reorder(x, form) for x in each] for each in found[k : k + count]]
         W, R, B_x, B_h = zip(*of_layer, strict=True)
         B = None if B_x[0] is None else to_array(torch.stack([torch.cat(both) for both in zip(B_x, B_h, strict=True)]))
+        P = to_array(_peepholes(layer)[k : k + count]) if form.peepholes else None
         nodes.append(
-            OnnxNode(form.kind, to_array(torch.stack(W)), to_array(torch.stack(R)), B, attributes=dict(attributes))
+            OnnxNode(form.kind, to_array(torch.stack(W)), to_array(torch.stack(R)), B, P, attributes=dict(attributes))
         )
     return nodes
 
@@ -84,10 +89,10 @@ def from_onnx(layer: Any, nodes: Sequence[OnnxNode]) -> dict[str, Tensor]:
         TypeError: it is no recurrent layer.
         ValueError: the operators are others than the layer's, or a GRU's reset gate acts elsewhere.
     """
-    form, count = form_of(layer), 1 + layer.bidirectional
+    form, count = form_of(layer, peepholes=True), 1 + layer.bidirectional
     if len(nodes) != layer.num_layers:
         raise ValueError(f"expected an operator for each of {layer.num_layers} layers, received {len(nodes)}")
-    found = []
+    found, peepholes = [], []
     for k, node in enumerate(nodes):
         _check(node, form, layer.bidirectional)
         D, H = getattr(layer, f"weight_ih_l{k}").shape[1], layer.hidden_size
@@ -99,7 +104,20 @@ def from_onnx(layer: Any, nodes: Sequence[OnnxNode]) -> dict[str, Tensor]:
         check_shape(f"B of layer {k}", B, (count, 2 * width))
         for W_x, W_h, b in zip(W, R, B, strict=True):
             found.append(Direction(*(_reorder(x, form, back=True) for x in (W_x, W_h, b[:width], b[width:]))))
-    return to_state_dict(layer, found)
+        P = W.new_zeros(count, 3 * H) if node.P is None else to_tensor(node.P)
+        check_shape(f"P of layer {k}", P, (count, 3 * H))
+        peepholes += list(P)
+    state = to_state_dict(layer, found)
+    if form.peepholes:
+        for end, P in zip(suffixes(layer), peepholes, strict=True):
+            state.update({name + end: part.clone() for name, part in zip(PEEPHOLES, P.chunk(3), strict=True)})
+    return state
+
+
+def _peepholes(layer: Any) -> Tensor:
+    """P of every layer and direction, (L * directions, 3 * H)."""
+    parts = [[getattr(layer, name + end).detach() for name in PEEPHOLES] for end in suffixes(layer)]
+    return torch.stack([torch.cat(each) for each in parts])
 
 
 def _check(node: OnnxNode, form: Form, bidirectional: bool) -> None:
@@ -120,7 +138,7 @@ def _check(node: OnnxNode, form: Form, bidirectional: bool) -> None:
     for name, default in _UNLIKE.items():
         if given.get(name, default) != default:
             raise ValueError(f"no layer has the operator's attribute {name}={given[name]}")
-    if node.P is not None and to_tensor(node.P).any():
+    if node.P is not None and not form.peepholes and to_tensor(node.P).any():
         raise ValueError("the operator LSTM has peepholes, which the layer has not")
 
 

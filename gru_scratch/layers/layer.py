@@ -11,13 +11,17 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.fx import Proxy
 from torch.nn.utils.rnn import PackedSequence
 
 from gru_scratch.cells.base import Cell
+from gru_scratch.fused import transformed
 from gru_scratch.layers import ragged
+from gru_scratch.layers.leaf import as_leaf
 from gru_scratch.layers.number_types import autocast_type, check_devices, check_types
 from gru_scratch.layers.ragged import Ragged
 from gru_scratch.layers.stack import Parameters, run_stack
+from gru_scratch.unroll import is_dense
 
 TOKEN_TYPES = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
@@ -77,6 +81,8 @@ class RecurrentLayer:
             ValueError, RuntimeError: as ``torch.nn``'s layers; ValueError for lengths or tokens out of range.
             TypeError: lengths are not integers.
         """
+        if isinstance(input, Proxy):
+            return as_leaf(self, input, hx=hx, lengths=lengths)  # type: ignore[no-any-return]
         if isinstance(input, PackedSequence):
             if lengths is not None:
                 raise ValueError("lengths cannot be given beside a PackedSequence, which has its own")
@@ -97,7 +103,7 @@ class RecurrentLayer:
             outputs, states = self._run_ragged(input, self._split(hx), parameters, lengths)
         if not batched:
             return outputs.squeeze(1), self._join([s.squeeze(1) for s in states])
-        return outputs.transpose(0, 1) if self.batch_first else outputs, self._join(states)
+        return _batch_first(outputs) if self.batch_first else outputs, self._join(states)
 
     def _run_ragged(
         self,
@@ -121,7 +127,7 @@ class RecurrentLayer:
         data, batch_sizes, sorted_indices, unsorted_indices = input
         parameters = self.layer_parameters()
         tokens = data.dtype in TOKEN_TYPES and data.dim() == 1
-        lengths = ragged.packed_lengths(batch_sizes)
+        lengths = ragged.packed_lengths(batch_sizes, len(data))
         if hx is None:
             hx = self._start(data, tokens, len(lengths), parameters)
         else:
@@ -150,7 +156,7 @@ class RecurrentLayer:
         if inputs.shape[0] == 0:
             raise RuntimeError("Expected sequence length to be larger than 0 in RNN")
         check_devices(inputs, states, weight)
-        dense = inputs.is_floating_point()
+        dense = is_dense(inputs)
         if not dense:
             inputs = _check_tokens(inputs, self.input_size)
         low = autocast_type(inputs, states, weight)
@@ -214,11 +220,18 @@ class RecurrentLayer:
         states = [hx[k] for k in range(count)]
         if len(hx) != count:
             raise RuntimeError(f"{self._title.lower()} expects {'two' if count == 2 else count} hidden states")
+        if isinstance(hx, Tensor):
+            raise TypeError(f"{self._title.lower()}(): argument 'hx' must be tuple of Tensors, not Tensor")
         return states
 
     def _join(self, states: Sequence[Tensor]) -> Any:
         """The inverse of :meth:`_split`."""
         return states[0] if len(states) == 1 else tuple(states)
+
+
+def _batch_first(outputs: Tensor) -> Tensor:
+    """(T, B, ...) → (B, T, ...): in place, as nn.GRU does it, since a view could not be detached in place."""
+    return outputs.transpose(0, 1) if transformed() else outputs.transpose_(0, 1)
 
 
 def _as_one_hot(tokens: Tensor, parameters: list[list[Parameters]]) -> Tensor:

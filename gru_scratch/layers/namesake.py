@@ -10,7 +10,8 @@ from torch import nn
 def as_namesake(module: nn.Module) -> nn.Module:
     """The module of ``torch.nn`` that ``module`` stands in for, with the very same parameters.
 
-    TorchScript reads no engine: ``torch.jit.script`` gets this one.
+    TorchScript reads no engine: ``torch.jit.script`` gets this one, and leaves it in the place of ``module`` in the
+    model that it was given. Script a copy of a model that is to go on with ours.
 
     Raises:
         RuntimeError: there is none that computes the same.

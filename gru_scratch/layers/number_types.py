@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from gru_scratch.unroll import is_dense
+
 _NAMES = {
     torch.bool: "Bool",
     torch.int64: "Long",
@@ -31,7 +33,7 @@ def autocast_type(inputs: Tensor, states: Sequence[Tensor], weight: Tensor) -> t
 
 def check_types(inputs: Tensor, states: Sequence[Tensor], weight: Tensor) -> None:
     """RuntimeError unless input (tokens aside) and states have the parameters' type, in PyTorch's words."""
-    for x in (inputs, *states) if inputs.is_floating_point() else states:
+    for x in (inputs, *states) if is_dense(inputs) else states:
         if x.dtype != weight.dtype:
             found, expected = (_NAMES.get(t, str(t)) for t in (x.dtype, weight.dtype))
             raise RuntimeError(f"mat1 and mat2 must have the same dtype, but got {found} and {expected}")

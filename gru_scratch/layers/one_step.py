@@ -8,16 +8,18 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.fx import Proxy
 
 from gru_scratch import unroll
-from gru_scratch.cells import Cell, GRUEquations, LSTMEquations, RNNEquations
+from gru_scratch.cells import Cell, GRUEquations, LSTMEquations, RNNEquations, make_cell
+from gru_scratch.layers.leaf import as_leaf
 from gru_scratch.layers.namesake import as_namesake
 from gru_scratch.layers.number_types import autocast_type, check_types
 from gru_scratch.unroll import LayerWeights
 
-RNN_CELLS = {nonlinearity: RNNEquations(nonlinearity) for nonlinearity in ("tanh", "relu")}
-GRU_CELLS = {reset_after: GRUEquations(reset_after) for reset_after in (True, False)}
-LSTM_CELL = LSTMEquations()
+RNN_CELLS = {nonlinearity: make_cell(RNNEquations(nonlinearity)) for nonlinearity in ("tanh", "relu")}
+GRU_CELLS = {reset_after: make_cell(GRUEquations(reset_after)) for reset_after in (True, False)}
+LSTM_CELL = make_cell(LSTMEquations())
 
 
 class _OneStep(nn.modules.rnn.RNNCellBase):
@@ -77,6 +79,8 @@ class RNNCell(_OneStep, nn.RNNCell):
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
         """(B, D) or (D,), and the state (B, H) or (H,), zeros if None → the new state."""
+        if isinstance(input, Proxy):
+            return as_leaf(self, input, hx=hx)
         self._check_dims("RNNCell", input, hx)
         if self.nonlinearity not in RNN_CELLS:
             raise RuntimeError(f"Unknown nonlinearity: {self.nonlinearity}")
@@ -102,6 +106,8 @@ class GRUCell(_OneStep, nn.GRUCell):
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
         """(B, D) or (D,), and the state (B, H) or (H,), zeros if None → the new state."""
+        if isinstance(input, Proxy):
+            return as_leaf(self, input, hx=hx)
         self._check_dims("GRUCell", input, hx)
         return self._step(GRU_CELLS[self.reset_after], input, None if hx is None else [hx])[0]
 
@@ -114,9 +120,16 @@ class LSTMCell(_OneStep, nn.LSTMCell):
 
     def forward(self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
         """(B, D) or (D,), and the states, two of (B, H) or (H,), zeros if None → the new states."""
+        if isinstance(input, Proxy):
+            return as_leaf(self, input, hx=hx)
         self._check_dims("LSTMCell", input, None)
-        for k, state in enumerate(hx or ()):
+        states = None if hx is None else list(hx)
+        for k, state in enumerate(states or ()):
             if state.dim() not in (1, 2):
                 raise ValueError(f"LSTMCell: Expected hx[{k}] to be 1D or 2D, got {state.dim()}D instead")
-        h, c = self._step(LSTM_CELL, input, None if hx is None else list(hx))
+        if isinstance(hx, Tensor):
+            raise TypeError("lstm_cell(): argument 'hx' (position 2) must be tuple of Tensors, not Tensor")
+        if states is not None and len(states) != 2:
+            raise RuntimeError("lstm_cell expects two hidden states")
+        h, c = self._step(LSTM_CELL, input, states)
         return h, c

@@ -75,7 +75,7 @@ def check_lengths(lengths: Tensor | Sequence[int], batch: int, steps: int, devic
     inside = ((found >= 0) & (found <= steps)).all()
     if torch.compiler.is_compiling():
         torch._assert_async(inside, f"lengths must be between 0 and {steps}")
-    elif found.device.type != "meta" and not inside:
+    elif found.device.type != "meta" and not _under_vmap(found) and not inside:
         raise ValueError(f"lengths must be between 0 and {steps}, received {found.tolist()}")
     return found.long()
 
@@ -83,6 +83,7 @@ def check_lengths(lengths: Tensor | Sequence[int], batch: int, steps: int, devic
 def from_lengths(lengths: Tensor, steps: int) -> Ragged | None:
     """Sort by length; None where every sequence has all the steps."""
     looks = not torch.compiler.is_compiling() and lengths.device.type == "cpu"  # elsewhere a look would wait
+    looks = looks and not _under_vmap(lengths)
     if looks and bool((lengths == steps).all()):
         return None
     if looks and bool((lengths[:-1] >= lengths[1:]).all()):
@@ -91,8 +92,22 @@ def from_lengths(lengths: Tensor, steps: int) -> Ragged | None:
     return Ragged(lengths.index_select(0, order), order, order.argsort())
 
 
-def packed_lengths(batch_sizes: Tensor) -> Tensor:
-    """(B,), falling, from the number of sequences that go on at each step (T,)."""
+def _under_vmap(x: Tensor) -> bool:
+    """Whether it stands for many tensors, of which none can be looked at."""
+    return torch._C._functorch.is_batchedtensor(x)
+
+
+def packed_lengths(batch_sizes: Tensor, total: int) -> Tensor:
+    """(B,), falling, from the number of sequences that go on at each step (T,).
+
+    Raises:
+        RuntimeError: they grow, or do not add up to the ``total`` of rows.
+    """
+    if not torch.compiler.is_compiling():
+        if (batch_sizes[1:] > batch_sizes[:-1]).any():
+            raise RuntimeError(f"batch_sizes of a PackedSequence must not grow, received {batch_sizes.tolist()}")
+        if (found := int(batch_sizes.sum())) != total:
+            raise RuntimeError(f"batch_sizes of a PackedSequence must add up to its {total} rows, received {found}")
     batch = torch.arange(int(batch_sizes[0]))
     return (batch_sizes.unsqueeze(1) > batch).sum(0)
 
