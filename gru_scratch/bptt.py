@@ -41,7 +41,7 @@ STRETCH = 2**18
 """About as many elements of one gate are in a stretch of time: so few that all coefficients stay in a cache,"""
 
 STRETCH_ROWS = 1024
-"""but not fewer rows than these, so that the weights' products are efficient."""
+"""but not fewer rows than these, nor than three for each unit, so that the weights' products are efficient."""
 
 
 class Gradients(NamedTuple):
@@ -96,7 +96,7 @@ def stretch_length(steps: int, batch: int, weights: LayerWeights) -> int:
     """Steps in a stretch, all about as long; in half precision all of them, since partial sums would be rounded."""
     if weights.weight_hh.dtype in (torch.bfloat16, torch.float16):
         return max(1, steps)
-    rows = max(STRETCH_ROWS, STRETCH // weights.hidden_size)
+    rows = max(STRETCH_ROWS, STRETCH // weights.hidden_size, 3 * weights.hidden_size)
     stretches = max(1, math.ceil(steps * batch / rows))
     return max(1, math.ceil(steps / stretches))
 

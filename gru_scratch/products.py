@@ -67,9 +67,8 @@ class Product:
 def add_gradient(out: Tensor, D: Tensor, X: Tensor) -> Tensor:
     """``out += Dᵀ X``: D (rows, N) and X (rows, K) → (N, K); returns ``out``."""
     kernel = _kernels().gradient if _is_fast_type(out) else None
-    if kernel is None or len(X) * out.numel() < GRADIENT_PAYS:
-        return out.addmm_(D.t(), X)
-    return out.add_(kernel(D, X, out))
+    pays = len(X) * out.numel() >= GRADIENT_PAYS and len(X) > 2 * X.shape[1]  # of fewer rows it takes more memory
+    return out.add_(kernel(D, X, out)) if kernel is not None and pays else out.addmm_(D.t(), X)
 
 
 def _routine(weight: Tensor, rows: int) -> Routine | None:
