@@ -107,6 +107,8 @@ def read_text_once(config: TrainConfig, processes: Processes) -> RunText:
     with tqdm(unit="B", unit_scale=True, disable=None, leave=False, delay=1.0) as bar:
 
         def progress(task: str, done: int, total: int) -> None:
+            if bar.disable:  # no terminal, and then it has no description either
+                return
             if bar.desc != f"{task}: ":
                 bar.reset(total)
                 bar.set_description(task)
@@ -158,9 +160,10 @@ class Session:
         self.save()
         if not is_first:
             return 0 if finished else 130
+        tested = self.test() if finished and len(trainer.text.test) else []
         print_result(trainer)
-        if finished and len(trainer.text.test):
-            self.test()
+        for line in tested:
+            print(line)
         print(self.continuations(), end="")
         if not finished:
             print(
@@ -198,9 +201,8 @@ class Session:
             lines = samples(trainer.model, text.vocab, trainer.device, opening=text.opening, kind=text.kind)
         return "".join(line + "\n" for line in lines)
 
-    def test(self) -> None:
-        """Read the text that was put aside, once, with the parameters that the run keeps."""
+    def test(self) -> list[str]:
+        """Read the text that was put aside, once, with the parameters that the run keeps; what to print of it."""
         result = final_losses(self.trainer)
         save_test(self.folder, asdict(result))
-        for line in result.lines():
-            print(line)
+        return result.lines()

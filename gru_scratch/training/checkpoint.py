@@ -23,7 +23,12 @@ _DIGEST_BYTES = hashlib.sha256().digest_size
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write `content` to `path` so that at any moment `path` holds all of the old bytes or all of the new."""
-    os.replace(_write_aside(path, content), path)
+    temporary = _write_aside(path, content)
+    try:
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
     _sync_folder(path.parent)
 
 
