@@ -39,19 +39,19 @@ def run_here(script: str, arguments: Sequence[str], cwd: Path, output: Path, env
     runpy.run_path(str(SCRIPTS / script), run_name="__main__")
 
 
-def start_train(cwd: Path, *arguments: object, output: str = "output.txt", **environment: str) -> BaseProcess:
-    """`train.py` with these arguments; what it prints is added to the file `output` in `cwd`."""
-    process = FORKS.Process(
-        target=run_here, args=("train.py", list(map(str, arguments)), cwd, cwd / output, environment)
-    )
+def start_train(
+    cwd: Path, *arguments: object, script: str = "train.py", output: str = "output.txt", **environment: str
+) -> BaseProcess:
+    """A script with these arguments; what it prints is added to the file `output` in `cwd`."""
+    process = FORKS.Process(target=run_here, args=(script, list(map(str, arguments)), cwd, cwd / output, environment))
     process.start()
     return process
 
 
-def train(cwd: Path, *arguments: object, status: int = 0, **environment: str) -> str:
-    """`train.py` to its end, which is to have this status; what it printed."""
+def train(cwd: Path, *arguments: object, script: str = "train.py", status: int = 0) -> str:
+    """A script to its end, which is to have this status; what it printed."""
     output = f"output-{len(list(cwd.glob('output-*')))}.txt"
-    process = start_train(cwd, *arguments, output=output, **environment)
+    process = start_train(cwd, *arguments, script=script, output=output)
     process.join(300)
     printed = (cwd / output).read_text()
     assert process.exitcode == status, printed

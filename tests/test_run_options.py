@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import runpy
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from script_runs import train
+from script_runs import SCRIPTS, train
 from small_runs import CPU, history_of, same_tensors, small_run, stopped_at
 
 from gru_scratch.generate import generate
@@ -222,6 +224,39 @@ class TestAdvice:
         assert "Try a larger lr" in notes[0]
         last = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])
         assert last["train_loss"] > 2
+
+
+class TestGeneration:
+    def test_samples_at_the_terminal(self, text: Text, tmp_path: Path) -> None:
+        trainer = small_run(text.path)
+        trainer.run()
+        (tmp_path / "run").mkdir()
+        save_run(tmp_path / "run", trainer, None)
+
+        def printed(*options: object) -> str:
+            return train(tmp_path, "run", "--prefix", "time", "--length", 9, *options, script="generate.py")
+
+        assert len(printed().rstrip("\n")) == len("time") + 9
+        drawn = printed("--n", 3, "--seed", 4, "--temperature", 5.0, "--top-p", 0.99, "--top-k", 20)
+        texts = drawn.removesuffix("\n").split("\n" + "-" * 20 + "\n")
+        assert [len(each) for each in texts] == [13] * 3
+        assert len({*texts}) == 3
+        assert drawn == printed("--n", 3, "--seed", 4, "--temperature", 5.0, "--top-p", 0.99, "--top-k", 20)
+        assert printed("--top-k", 1, "--seed", 1) == printed()
+
+    def test_characters_are_shown_as_they_come(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.syspath_prepend(str(SCRIPTS))
+        show = runpy.run_path(str(SCRIPTS / "generate.py"))["show"]
+
+        def rows() -> Iterator[list[str]]:
+            for pieces in (["ti", "tr"], ["m", "a"], ["e", "p"]):
+                yield pieces
+                assert capsys.readouterr().out == pieces[0]
+
+        show(rows())
+        assert capsys.readouterr().out == f"\n{'-' * 20}\ntrap\n"
 
 
 def test_a_model_of_every_option_is_made() -> None:

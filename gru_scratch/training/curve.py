@@ -45,7 +45,7 @@ def draw_curve(history: Records, title: str, x: str = "epoch") -> bytes:
     shares.set_ylim(-0.03, 1.03)
     shares.set_ylabel("clipped share")
     if lines := [*below.lines, *shares.lines]:
-        shares.legend(handles=lines, loc="best")
+        shares.legend(handles=lines, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # drawn as a box
