@@ -216,7 +216,20 @@ class TestAdvice:
         assert advice_if_stuck([], unigram) is None
 
     def test_a_run_that_learns_nothing_says_so_once(self, text: Text, tmp_path: Path) -> None:
-        small = ["--num-hiddens", 4, "--batch-size", 4, "--num-steps", 4, "--max-tokens", 2000, "--lr", 1e-4]
+        small = [
+            "--num-hiddens",
+            4,
+            "--batch-size",
+            4,
+            "--num-steps",
+            4,
+            "--max-tokens",
+            2000,
+            "--lr",
+            1e-4,
+            "--val-fraction",
+            0,
+        ]
         printed = train(tmp_path, "--text", text.path, *small, "--max-updates", 900, "--out", "run")
         notes = [line for line in printed.splitlines() if line.startswith("note: ")]
         assert len(notes) == 1
