@@ -10,6 +10,15 @@ from collections.abc import Callable
 from typing import NoReturn
 
 
+def as_typed(argument: str) -> str:
+    """The characters of an argument in UTF-8, also where the locale knows none of them."""
+    try:
+        argument.encode()
+    except UnicodeEncodeError:  # bytes that Python could not read came as lone surrogates
+        return os.fsencode(argument).decode(errors="surrogateescape")
+    return argument
+
+
 def run_command(command: Callable[[], int]) -> NoReturn:
     """Run `command` and exit with its status.
 

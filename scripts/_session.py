@@ -26,7 +26,8 @@ from gru_scratch.training.checkpoint import Snapshot
 from gru_scratch.training.config import TrainConfig
 from gru_scratch.training.data import RunText, read_run_text
 from gru_scratch.training.evaluate import evaluating
-from gru_scratch.training.final_test import final_losses
+from gru_scratch.training.failures import explain
+from gru_scratch.training.final_test import final_losses, kept_weights
 from gru_scratch.training.folder import create_folder, save_run, save_test
 from gru_scratch.training.interrupt import stop_on_interrupt
 from gru_scratch.training.processes import Processes, started_processes
@@ -73,24 +74,29 @@ def train(config: TrainConfig, resumed: Path | None = None) -> int:
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
     with started_processes(device) as processes:
-        processes.check_batch_size(config.batch_size)
-        text = read_text_once(config, processes)
-        if text.source.notice and processes.is_first:
-            print(f"note: {text.source.notice}", file=sys.stderr)
-        torch.manual_seed(config.seed)
-        cell_file = find_cell_file(config)
-        model = build_model(config, len(text.vocab), device, cell_file)
-        trainer = Trainer(config, model, text, device, cell_file, processes)
-        with claimed_folder(config, resumed, processes) as folder:
-            if resumed is not None:
-                trainer.restore(read_state(resumed))
-            try:
-                return Session(trainer, folder).run()
-            except RuntimeError as error:
-                if processes.count == 1:
-                    raise
-                reason = str(error).splitlines()[0]
-                raise OSError(f"process {processes.rank}: another process of this run has ended ({reason})") from error
+        try:
+            return train_together(config, resumed, device, processes)
+        except (RuntimeError, MemoryError) as error:
+            reason = explain(error, processes)
+            if reason is None:
+                raise
+            raise OSError(reason) from error
+
+
+def train_together(config: TrainConfig, resumed: Path | None, device: torch.device, processes: Processes) -> int:
+    """The part of `train` that this process has."""
+    processes.check_batch_size(config.batch_size)
+    text = read_text_once(config, processes)
+    if text.source.notice and processes.is_first:
+        print(f"note: {text.source.notice}", file=sys.stderr)
+    torch.manual_seed(config.seed)
+    cell_file = find_cell_file(config)
+    model = build_model(config, len(text.vocab), device, cell_file)
+    trainer = Trainer(config, model, text, device, cell_file, processes)
+    with claimed_folder(config, resumed, processes) as folder:
+        if resumed is not None:
+            trainer.restore(read_state(resumed))
+        return Session(trainer, folder).run()
 
 
 def read_text_once(config: TrainConfig, processes: Processes) -> RunText:
@@ -101,6 +107,8 @@ def read_text_once(config: TrainConfig, processes: Processes) -> RunText:
     with tqdm(unit="B", unit_scale=True, disable=None, leave=False, delay=1.0) as bar:
 
         def progress(task: str, done: int, total: int) -> None:
+            if bar.disable:  # no terminal, and then it has no description either
+                return
             if bar.desc != f"{task}: ":
                 bar.reset(total)
                 bar.set_description(task)
@@ -152,9 +160,10 @@ class Session:
         self.save()
         if not is_first:
             return 0 if finished else 130
+        tested = self.test() if finished and len(trainer.text.test) else []
         print_result(trainer)
-        if finished and len(trainer.text.test):
-            self.test()
+        for line in tested:
+            print(line)
         print(self.continuations(), end="")
         if not finished:
             print(
@@ -188,13 +197,12 @@ class Session:
 
     def continuations(self) -> str:
         trainer, text = self.trainer, self.trainer.text
-        with evaluating(trainer.model):
+        with evaluating(trainer.model), kept_weights(trainer):
             lines = samples(trainer.model, text.vocab, trainer.device, opening=text.opening, kind=text.kind)
         return "".join(line + "\n" for line in lines)
 
-    def test(self) -> None:
-        """Read the text that was put aside, once, with the parameters that the run keeps."""
+    def test(self) -> list[str]:
+        """Read the text that was put aside, once, with the parameters that the run keeps; what to print of it."""
         result = final_losses(self.trainer)
         save_test(self.folder, asdict(result))
-        for line in result.lines():
-            print(line)
+        return result.lines()

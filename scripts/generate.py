@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
-from _command import run_command
+from _command import as_typed, run_command
 
 from gru_scratch.generate import clean_prefix, streams
 from gru_scratch.training.build import pick_device
@@ -54,7 +54,9 @@ def main() -> int:
     config = tyro.cli(GenerateConfig)
     device = pick_device(config.device)
     run = load_run(config.run, device, cell=config.cell, best=config.best)
-    prefix = clean_prefix(config.prefix) if run.cleaning == "book" else config.prefix
+    prefix = as_typed(config.prefix)
+    if run.cleaning == "book":
+        prefix = clean_prefix(prefix)
     if config.prefix and not prefix:
         raise ValueError(
             f"nothing is left of the prefix {config.prefix!r} after cleaning: it has no letter from a to z"

@@ -60,11 +60,14 @@ def open_token_file(
         folder: where token files are kept; by default beside the text.
 
     Raises what `check_file` and `read_pieces` raise; ValueError if the text holds no token, or changes meanwhile;
-    OSError if the file cannot be written.
+    OSError, with what may help, if the file cannot be written.
     """
     check_file(text)
     folder = text.parent if folder is None else folder
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"cannot make the folder {folder} for token files: {error.strerror}") from error
     marks = [text.name, kind, *([cleaning] if cleaning != "raw" else []), *([f"min{min_freq}"] if min_freq > 1 else [])]
     path = folder / (".".join(marks) + ".tokens")
     wanted = {"format": FORMAT, "tokens": kind, "cleaning": cleaning, "min_freq": min_freq}
@@ -154,6 +157,10 @@ def _replacing(path: Path) -> Iterator[Any]:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        reason = error.strerror or error
+        raise OSError(f"cannot write {path}: {reason}; token_dir names another folder for it") from error
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

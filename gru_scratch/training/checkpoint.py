@@ -23,7 +23,12 @@ _DIGEST_BYTES = hashlib.sha256().digest_size
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write `content` to `path` so that at any moment `path` holds all of the old bytes or all of the new."""
-    os.replace(_write_aside(path, content), path)
+    temporary = _write_aside(path, content)
+    try:
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
     _sync_folder(path.parent)
 
 
@@ -31,17 +36,33 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
     """Write several files of `folder`, each atomically, and their SHA-256 sums into its manifest.
 
     The manifest is renamed first and lists, for a file that is about to change, the sums of the new bytes and of the
-    old: stopped at any moment, every file there is one that the manifest knows.
+    old, if it knew those: stopped at any moment, every file there is one that the manifest knows, and a file that was
+    damaged before is none. A manifest that is damaged itself is made anew.
     """
-    sums = read_manifest(folder) if (folder / MANIFEST).exists() else {}
-    temporaries = {name: _write_aside(folder / name, content) for name, content in files.items()}
-    for name, content in files.items():
-        old = [_sha256((folder / name).read_bytes())] if (folder / name).exists() else []
-        sums[name] = list(dict.fromkeys([_sha256(content), *old]))
-    write_atomically(folder / MANIFEST, _to_json({"sha256": sums}))
-    for name, temporary in temporaries.items():
-        os.replace(temporary, folder / name)
+    try:
+        sums = read_manifest(folder)
+    except ValueError:
+        sums = {}
+    temporaries: dict[str, Path] = {}
+    try:
+        for name, content in files.items():
+            temporaries[name] = _write_aside(folder / name, content)
+            known = sums.get(name, [])
+            old = [_sha256((folder / name).read_bytes())] if known and (folder / name).exists() else []
+            sums[name] = list(dict.fromkeys([_sha256(content), *(each for each in old if each in known)]))
+        write_atomically(folder / MANIFEST, _to_json({"sha256": sums}))
+        for name, temporary in temporaries.items():
+            os.replace(temporary, folder / name)
+    except OSError:  # a full disk: what is not in its place is of no use
+        for temporary in temporaries.values():
+            temporary.unlink(missing_ok=True)
+        raise
     _sync_folder(folder)
+
+
+def holds_nothing(folder: Path) -> bool:
+    """Whether a folder is empty, but for a part of the first `state` of a run that was killed while it wrote it."""
+    return not {path.name for path in folder.iterdir()} - {"state.tmp"}
 
 
 def read_manifest(folder: Path) -> dict[str, list[str]]:
@@ -57,11 +78,12 @@ def read_manifest(folder: Path) -> dict[str, list[str]]:
 
 def read_verified(folder: Path, name: str) -> bytes:
     """The bytes of a file of a run folder. ValueError if it is missing or not as the manifest says."""
-    sums = read_manifest(folder).get(name, [])
     path = folder / name
-    if not path.is_file():
+    # Before the manifest: of a run that goes on meanwhile, that one knows these bytes whether or not they are replaced.
+    content = path.read_bytes() if path.is_file() else None
+    sums = read_manifest(folder).get(name, [])
+    if content is None:
         raise ValueError(f"{folder} is not a finished run folder: it has no {name}")
-    content = path.read_bytes()
     if _sha256(content) not in sums:
         raise ValueError(f"{path} is damaged: its SHA-256 is not the one in {MANIFEST}")
     return content
@@ -108,7 +130,9 @@ def read_snapshot(path: Path) -> Snapshot:
     if hashlib.sha256(payload).digest() != digest:
         raise ValueError(f"{path} is damaged: its SHA-256 is not the one it starts with")
     header_size = int.from_bytes(payload[:8], "little")
-    metadata = read_json(payload[8 : 8 + header_size], path)["__metadata__"]
+    metadata = read_json(payload[8 : 8 + header_size], path).get("__metadata__", {})
+    if "record" not in metadata:
+        raise ValueError(f"{path} is no state of a run: it has no record")
     return Snapshot(read_tensors(payload, path), json.loads(metadata["record"]))
 
 

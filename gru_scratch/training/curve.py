@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -30,7 +32,8 @@ def draw_curve(history: Records, title: str, x: str = "epoch") -> bytes:
         _draw(above, history, x, key, label + ": {:.2f}", style)
     _log_scale(above)
     above.set_ylabel("perplexity (log scale)")
-    above.set_title(title)
+    # The name of a text may hold dollar signs, and bytes that are no character.
+    above.set_title("".join(c if c.isprintable() else "?" for c in title), parse_math=False)
     if above.lines:
         above.legend(title="perplexity at the end")
     _draw(below, history, x, "gradient_norm", "norm before clipping, mean", "C2-")
@@ -42,9 +45,11 @@ def draw_curve(history: Records, title: str, x: str = "epoch") -> bytes:
     shares.set_ylim(-0.03, 1.03)
     shares.set_ylabel("clipped share")
     if lines := [*below.lines, *shares.lines]:
-        shares.legend(handles=lines, loc="best")
+        shares.legend(handles=lines, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # drawn as a box
+        figure.savefig(buffer, format="png")
     return buffer.getvalue()
 
 
@@ -60,11 +65,13 @@ def _draw(axes: Axes, history: Records, x: str, key: str, label: str, style: str
 
 def _log_scale(axes: Axes) -> None:
     """A logarithmic axis with plain numbers, and a grid; a norm of 0 cannot be drawn on it and is left out."""
+    axes.grid(True, which="both", alpha=0.25)
+    if not any((np.asarray(line.get_ydata()) > 0).any() for line in axes.lines):
+        return
     axes.set_yscale("log", nonpositive="mask")
     low, high = axes.get_ylim()
     axes.yaxis.set_major_formatter(FuncFormatter(_plain))
     axes.yaxis.set_minor_formatter(FuncFormatter(_plain) if high / low < 12 else NullFormatter())
-    axes.grid(True, which="both", alpha=0.25)
 
 
 def _plain(value: float, position: int | None) -> str:

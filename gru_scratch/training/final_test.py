@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from gru_scratch.training.build import get_weights, set_weights
@@ -36,14 +38,25 @@ class FinalLosses:
 
 def final_losses(trainer: Trainer) -> FinalLosses:
     """Evaluate the parameters that the run keeps on the text that was put aside, and leave the trainer as it was."""
-    config, model, net, text = trainer.config, trainer.model, trainer.forward.alone(), trainer.text.test
-    last = {name: weight.clone() for name, weight in get_weights(config, model).items()}
-    set_weights(config, model, trainer.final_weights())
-    try:
+    net, text = trainer.forward.alone(), trainer.text.test
+    windows = None
+    with kept_weights(trainer):
         carried = evaluate(net, text, trainer.device, rows=1, num_steps=1024).loss
-        windows = None
         if len(text) > WINDOW:
             windows = evaluate_windows(net, text, trainer.device, num_steps=WINDOW).loss
+    return FinalLosses(carried, windows, len(text), "best" if trainer.keeps_best() else "last")
+
+
+@contextmanager
+def kept_weights(trainer: Trainer) -> Iterator[None]:
+    """Within the block, the model has the parameters that the run keeps; after it, those that it had."""
+    if not trainer.keeps_best():
+        yield
+        return
+    config, model = trainer.config, trainer.model
+    last = {name: weight.clone() for name, weight in get_weights(config, model).items()}
+    set_weights(config, model, trainer.best)
+    try:
+        yield
     finally:
         set_weights(config, model, last)
-    return FinalLosses(carried, windows, len(text), "best" if trainer.keeps_best() else "last")

@@ -30,6 +30,7 @@ from gru_scratch.text.vocab import Vocab
 from gru_scratch.training.build import Model, build_model, set_weights
 from gru_scratch.training.checkpoint import (
     Snapshot,
+    holds_nothing,
     pack_snapshot,
     read_json,
     read_tensors,
@@ -53,7 +54,7 @@ def create_folder(config: TrainConfig) -> Path:
     if config.out is not None:
         try:
             config.out.mkdir(parents=True, exist_ok=True)
-            taken = any(config.out.iterdir())
+            taken = not holds_nothing(config.out)
         except OSError as error:
             raise ValueError(f"cannot make the run folder {config.out}: {error.strerror}") from error
         if taken:

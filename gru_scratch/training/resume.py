@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gru_scratch.text.locking import Lock
-from gru_scratch.training.checkpoint import Snapshot, read_snapshot
+from gru_scratch.training.checkpoint import Snapshot, holds_nothing, read_snapshot
 from gru_scratch.training.config import TrainConfig
 
 STATE = "state"
@@ -38,7 +38,7 @@ def only_writer(folder: Path, *, new: bool) -> Iterator[None]:
     try:
         if not lock.take():
             raise ValueError(f"another run is writing to {folder}")
-        if new and any(folder.iterdir()):
+        if new and not holds_nothing(folder):
             raise ValueError(f"another run has written to {folder}")
         yield
     finally:
