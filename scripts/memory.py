@@ -83,7 +83,7 @@ def main() -> int:
     torch.set_num_threads(1)  # the matrices are small: a second thread costs more than it gains
     settings = (
         f"{options.num_hiddens} units, at most {options.updates} updates of {options.batch_size}, Adam {options.lr:g}, "
-        f"clip {options.clip:g}, {options.weights} + {options.gate_bias}"
+        f"clip {options.clip:g}, weights {options.weights}, gate bias {options.gate_bias}"
     )
     print(f"{config.task}: {settings}", flush=True)
     spans: list[Span] = []
