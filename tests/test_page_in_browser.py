@@ -311,4 +311,6 @@ def check_words(page: Any, tmp_path: Path) -> None:
     assert page.inner_text("#moment-title") == "After ‘time’, word 3 of 4"
     assert page.inner_text("#moved").split() == words[:3]
     assert not page.is_visible("#follows")
+    assert "character" not in page.inner_text("body")
+    assert "vowels" not in page.inner_text("body")
     assert page.locator("#sort option").all_inner_texts() == ["unit number", "mean value"]

@@ -83,7 +83,7 @@ function drawFollows() {
   const quantity = quantityNow(), sort = sorts().find((each) => each.key === state.sort);
   $("sort").value = state.sort;
   $("sorted-words").textContent = sort.words ? `Sorted by correlation with “${sort.title}” (${sort.words}), from +1 down to −1.` : "";
-  $("follows").hidden = data.features.length === 0;
+  $("follows").hidden = $("sorted-by").hidden = data.features.length === 0;
   $("follows-title").textContent = `Which units of ${quantity.name} follow what`;
   $("follow-lists").replaceChildren(...data.features.map((feature) => {
     const part = make("div", {}, make("h3", { textContent: feature.name }), make("p", { className: "note", textContent: feature.words }));
