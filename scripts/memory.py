@@ -21,7 +21,7 @@ from gru_scratch.studies.results import claim_folder, save_study
 PRESETS = {
     "recall": ((10, 20, 50, 100, 200, 500, 1000), 600, 3e-3),
     "adding": ((10, 20, 50, 100, 200), 1000, 1e-2),
-    "copying": ((10, 20, 50), 1000, 1e-2),
+    "copying": ((10, 20, 50), 3000, 1e-2),
 }
 """Of each task: lengths, updates, learning rate. docs/memory.md tells how they were chosen."""
 QUICK = ((10, 50, 200), 300)
@@ -42,7 +42,7 @@ class MemoryConfig:
     first_seed: int = 0
     """Seed of the first of them."""
     updates: int | None = None
-    """Most updates of a run; it stops when it has solved its task (None: recall 600, others 1000)."""
+    """Most updates of a run; it stops when it has solved its task (None: recall 600, adding 1000, copying 3000)."""
     batch_size: int = 32
     """New sequences in an update."""
     num_hiddens: int = 32
