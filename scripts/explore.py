@@ -61,7 +61,8 @@ def main() -> int:
     title = f"{run.config.cell_name}, {layers} {'layer' if layers == 1 else 'layers'} of {units} units"
     page = build_page(found, title=title, source=source)
     write_page(out, page)
-    print(f"{len(text):,} {NOUNS[found.kind]}s, {title}: {len(page.encode()) / 1e6:.1f} MB in {out}")
+    tokens = f"{len(text):,} {NOUNS[found.kind]}{'' if len(text) == 1 else 's'}"
+    print(f"{tokens}, {title}: {len(page.encode()) / 1e6:.1f} MB in {out}")
     return 0
 
 

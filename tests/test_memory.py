@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import math
 
+import numpy as np
 import pytest
 import torch
+from matplotlib.colors import to_rgb
+from matplotlib.image import imread
 from torch import Tensor
 
 from gru_scratch.cells import CELLS, GRUEquations, LSTMEquations
 from gru_scratch.layers import Recurrent
+from gru_scratch.studies.draw import COLOURS
 from gru_scratch.studies.draw_memory import draw_spans, table
 from gru_scratch.studies.initialisation import CARRIES, initialise
-from gru_scratch.studies.memory import MemoryOptions, Span, measure_span, measure_spans, summarise
+from gru_scratch.studies.memory import MemoryOptions, Span, SpanSummary, measure_span, measure_spans, summarise
 from gru_scratch.studies.tasks import TASKS
 
 SMALL = MemoryOptions(updates=3, batch_size=4, num_hiddens=5)
@@ -181,6 +186,15 @@ def test_a_summary_is_of_the_seeds() -> None:
     assert (row.seeds, row.solved, row.updates) == (3, 1, 200)
     assert "| GRU | 75 % (50 to 100), 1/3 |" in table([row])
     assert draw_spans("recall", [row], "settings").startswith(b"\x89PNG")
+
+
+def test_of_cells_that_do_the_same_none_hides_another() -> None:
+    rows = [SpanSummary(cell, length, 3, 1.0, 1.0, 1.0, 3, 100) for cell in COLOURS for length in (10, 100)]
+    picture = imread(io.BytesIO(draw_spans("recall", rows, "settings")))[..., :3]
+    above_the_legend = picture[: int(0.8 * len(picture))]
+    for cell, colour in COLOURS.items():
+        seen = (np.abs(above_the_legend - to_rgb(colour)).max(-1) < 0.02).sum()
+        assert seen > 100, cell
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,7 @@ def test_in_a_browser(page: Any, found: Exploration, tmp_path: Path) -> None:
     check_colours_and_numbers(page, found)
     check_predictions(page, found)
     check_influence(page, found)
+    check_own_range(page, found)
     check_keys(page, found)
     check_map(page, found)
     check_sorting(page, found)
@@ -132,6 +133,31 @@ def check_influence(page: Any, found: Exploration) -> None:
     assert page.locator("#moved span").count() == 31
     page.get_by_text("the unit's value", exact=True).click()
     assert colours(page) != before
+
+
+def check_own_range(page: Any, found: Exploration) -> None:
+    """Of a unit that hardly varies, too, all is to be seen: palest is its lowest value, darkest its highest."""
+    page.evaluate("show({layer: 0, quantity: 1, unit: 2, sort: 'number'})")
+    page.get_by_text("its own range", exact=True).click()
+    gate = quantity_of(found, 0, "f")[:, 2]
+    ends = page.evaluate("[0, STEPS].map(code => palettes.light.amount[code].css)")
+    shown = [[int(part) for part in re.findall(r"\d+", colour)] for colour in (*ends, *colours(page))]
+    assert shown[2 + int(gate.argmin())] == shown[0]
+    assert shown[2 + int(gate.argmax())] == shown[1]
+    name, low, high = page.inner_text("#legend").splitlines()
+    assert name == "f of unit 2"
+    assert float(low) == pytest.approx(float(gate.min()), abs=0.005 + step_of(quantity_of(found, 0, "f"), 2))
+    assert float(high) == pytest.approx(float(gate.max()), abs=0.005 + step_of(quantity_of(found, 0, "f"), 2))
+    of_map = page.evaluate(
+        """at => {
+          const places = [xOf(at) + view.wide / 2, yOf(2) + view.high / 2].map((x) => Math.round(x * devicePixelRatio));
+          return [...pen.getImageData(...places, 1, 1).data];
+        }""",
+        int(gate[:20].argmin()),
+    )
+    assert of_map[:3] == shown[2 + int(gate[:20].argmin())]
+    assert page.evaluate("placeIn([7, 7], 7)") == 0  # a unit that never varies
+    page.get_by_text("the unit's value", exact=True).click()
 
 
 def check_keys(page: Any, found: Exploration) -> None:
@@ -285,4 +311,6 @@ def check_words(page: Any, tmp_path: Path) -> None:
     assert page.inner_text("#moment-title") == "After ‘time’, word 3 of 4"
     assert page.inner_text("#moved").split() == words[:3]
     assert not page.is_visible("#follows")
+    assert "character" not in page.inner_text("body")
+    assert "vowels" not in page.inner_text("body")
     assert page.locator("#sort option").all_inner_texts() == ["unit number", "mean value"]

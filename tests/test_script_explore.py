@@ -83,6 +83,8 @@ def test_a_file_its_start_and_the_usual_place(explore: Any, run_folder: Path) ->
     status, out, _ = explore(run_folder, "--file", "mine.txt", "--characters", 30)
     assert (status, out.partition(":")[0]) == (0, "30 characters, gru, 1 layer of 6 units")
     assert read_page((run_folder / "gates.html").read_text("utf-8"))["source"] == "mine.txt"
+    status, out, _ = explore(run_folder, "--text", "Ago? No: a.", "--characters", 1)
+    assert (status, out.partition(":")[0]) == (0, "1 character, gru, 1 layer of 6 units")
     assert explore(run_folder, "--text", "ago")[0] == 0  # an older page is replaced
     status, _, err = explore(run_folder, "--text", "ago", "--out", "mine.txt")
     assert (status, err) == (2, "error: mine.txt is there and is no page of this command: it is not written over\n")

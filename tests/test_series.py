@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from gru_scratch.studies.csv_column import read_column
+from gru_scratch.studies.draw import log_scale, new_figure
 from gru_scratch.studies.draw_series import draw_forecasts, table
 from gru_scratch.studies.forecast import ForecastOptions, LastStateModel, starting_points, study_series
 from gru_scratch.studies.series import (
@@ -242,3 +243,15 @@ def test_no_csv_file(tmp_path: Path) -> None:
         read_column(tmp_path, "x")
     with pytest.raises(ValueError, match="one character, received ''"):
         read_column(tmp_path, "x", "")
+
+
+@pytest.mark.parametrize(("values", "shown"), [([0.2, 0.9], {"0.2", "0.3"}), ([0.001, 0.2], {"0.001", "0.01", "0.1"})])
+def test_a_logarithmic_axis_has_plain_numbers(values: list[float], shown: set[str]) -> None:
+    figure = new_figure()
+    axes = figure.add_subplot()
+    axes.plot(values)
+    log_scale(axes)
+    figure.canvas.draw()
+    labels = {text.get_text() for text in axes.get_yticklabels(which="both")}
+    assert shown <= labels
+    assert not any("$" in label for label in labels)

@@ -10,6 +10,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 COLOURS = {"rnn": "#d55e00", "gru": "#0072b2", "lstm": "#009e73"}
 """Of Okabe and Ito's palette, which the colour-blind can tell apart."""
@@ -53,3 +54,12 @@ def shades(count: int) -> list[Any]:
 def grid(axes: Axes) -> None:
     axes.grid(True, alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def log_scale(axes: Axes) -> None:
+    """A logarithmic axis upward with plain numbers: those between the powers of ten too, where it holds about one."""
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    plain = FuncFormatter(lambda value, position: f"{value:g}")
+    axes.yaxis.set_major_formatter(plain)
+    axes.yaxis.set_minor_formatter(plain if high / low < 12 else NullFormatter())

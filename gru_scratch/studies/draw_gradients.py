@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from gru_scratch.studies.draw import grid, new_figure, png, shades, short_name
+from gru_scratch.studies.draw import grid, log_scale, new_figure, png, shades, short_name
 from gru_scratch.studies.flow import Flow
 from gru_scratch.studies.gradients import GradientRun, Look
 
@@ -79,13 +78,11 @@ def draw_matrices(runs: Sequence[GradientRun]) -> bytes:
         for clip in sorted({run.clip for run in own if run.clip is not None}):
             gradient.axhline(clip, color="#333333", linestyle="--", linewidth=1)
         for axes in (gradient, loss):
-            axes.set_yscale("log")
-            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, position: f"{value:g}"))
-            axes.yaxis.set_minor_formatter(NullFormatter())
+            log_scale(axes)
             axes.set_xlabel("update")
         for axes in (matrix, gradient, loss):
             grid(axes)
-    panels[0][0].set_ylabel("largest singular value\nof each recurrent block")
+    panels[0][0].set_ylabel("largest singular value of\neach recurrent block (log)")
     panels[1][0].set_ylabel("gradient norm\nbefore clipping (log)")
     panels[2][0].set_ylabel("training loss, nats a\ncharacter (log)")
     panels[2][-1].legend(fontsize=8)
@@ -102,9 +99,7 @@ def _singular_values(axes: Axes, runs: Sequence[GradientRun]) -> None:
             axes.plot(updates, values, f"C{k}{'--' if run.clip is None else '-'}", marker=".", linewidth=1, label=label)
     axes.axhline(1, color="#333333", linewidth=0.8, linestyle=":")
     axes.set_xlabel("update")
-    axes.set_yscale("log")
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, position: f"{value:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    log_scale(axes)
     if axes.lines[:-1]:
         axes.legend(title="gate (dashed: not clipped)", fontsize=8, title_fontsize=8, ncols=2)
 

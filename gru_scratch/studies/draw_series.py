@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from gru_scratch.studies.draw import cell_styles, grid, new_figure, png, short_name
+from gru_scratch.studies.draw import cell_styles, grid, log_scale, new_figure, png, short_name
 from gru_scratch.studies.forecast import Errors, ForecastStudy
 
 BASELINES: dict[str, dict[str, Any]] = {
@@ -54,6 +54,7 @@ def draw_forecasts(study: ForecastStudy, title: str) -> bytes:
     )
     errors.set_yscale("log")
     errors.set_ylim(top=min(errors.get_ylim()[1], 30 * study.scaling.deviation))
+    log_scale(errors)
     grid(errors)
     errors.set_xlabel("horizon, steps ahead")
     errors.set_ylabel("root mean squared\nerror (log)")

@@ -30,7 +30,7 @@ class MemoryOptions:
     updates: int = 600
     batch_size: int = 32
     num_hiddens: int = 32
-    lr: float = 3e-3
+    lr: float = 1e-2
     clip: float = 1.0
     weights: Weights = "orthogonal"
     gate_bias: GateBias = "chrono"

@@ -34,7 +34,7 @@ _GRU = {
     "r": (
         "reset gate",
         "How much of its past the unit takes into account when it proposes a new value: near 0 it starts afresh from "
-        "the character it reads, near 1 it uses what the layer remembers.",
+        "what it reads, near 1 it uses what the layer remembers.",
     ),
     "z": (
         "update gate",
@@ -42,14 +42,14 @@ _GRU = {
     ),
     "n": (
         "candidate",
-        "The new value that the unit proposes, from the character it reads and from that part of the past which the "
-        "reset gate lets through.",
+        "The new value that the unit proposes, from what it reads and from that part of the past which the reset gate "
+        "lets through.",
     ),
     "hn": ("past in the candidate", "What the past would add to the candidate, before the reset gate scales it."),
     "h": (
         "hidden state",
-        "What the unit holds after this character: z parts of its old value and 1 − z parts of the candidate. The next "
-        "character is predicted from it.",
+        "What the unit holds now: z parts of its old value and 1 − z parts of the candidate. What comes next is "
+        "predicted from it.",
     ),
 }
 _LSTM = {
@@ -58,17 +58,17 @@ _LSTM = {
         "How much of the candidate is written into the memory: near 0 nothing, near 1 all of it.",
     ),
     "f": ("forget gate", "How much of the memory stays: near 1 the unit remembers, near 0 it forgets."),
-    "g": ("candidate", "The new value that the unit proposes to write, from the character and the state before."),
+    "g": ("candidate", "The new value that the unit proposes to write, from what it reads and the state before."),
     "o": ("output gate", "How much of the memory shows: near 0 the unit keeps it to itself, near 1 it tells the rest."),
-    "h": ("hidden state", "What the unit shows of its memory; the next character is predicted from it."),
+    "h": ("hidden state", "What the unit shows of its memory; what comes next is predicted from it."),
     "c": ("memory cell", "What the unit remembers: it only fades, by the forget gate, and is added to."),
 }
 _WORDS: dict[type[Cell], dict[str, tuple[str, str]]] = {
     RNNEquations: {
         "h": (
             "hidden state",
-            "What the unit holds after this character. There is no gate: every character makes the whole state anew "
-            "from itself and the state before.",
+            "What the unit holds now. There is no gate: every step makes the whole state anew, from what is read and "
+            "the state before.",
         )
     },
     GRUEquations: _GRU,
@@ -81,12 +81,12 @@ _WORDS: dict[type[Cell], dict[str, tuple[str, str]]] = {
         ),
         "n": (
             "candidate",
-            "The new value that the unit proposes, from the character and the part of its past that the gate lets in.",
+            "The new value that the unit proposes, from what it reads and the part of its past that the gate lets in.",
         ),
         "h": (
             "hidden state",
-            "What the unit holds after this character: 1 − f parts of its old value and f parts of the candidate. The "
-            "next character is predicted from it.",
+            "What the unit holds now: 1 − f parts of its old value and f parts of the candidate. What comes next is "
+            "predicted from it.",
         ),
     },
     LSTMEquations: _LSTM,

@@ -52,9 +52,23 @@ function codeOf(quantity, unit, at) {
   return quantity.codes[unit * length + at];
 }
 
-function valueOf(quantity, unit, at) {
+/* The lowest and the highest code that a unit has in this text. */
+function rangeOf(quantity, unit) {
+  quantity.ranges ??= [];
+  if (!quantity.ranges[unit]) {
+    const codes = quantity.codes.subarray(unit * length, (unit + 1) * length);
+    quantity.ranges[unit] = codes.reduce(([low, high], code) => [Math.min(low, code), Math.max(high, code)], [STEPS, 0]);
+  }
+  return quantity.ranges[unit];
+}
+
+function valueOfCode(quantity, unit, code) {
   const [low, high] = scaleOf(quantity, unit);
-  return low + codeOf(quantity, unit, at) * (high - low) / STEPS;
+  return low + code * (high - low) / STEPS;
+}
+
+function valueOf(quantity, unit, at) {
+  return valueOfCode(quantity, unit, codeOf(quantity, unit, at));
 }
 
 /* Correlation of a unit with the feature of that number among those that vary. */

@@ -61,7 +61,7 @@ function watchTheme() {
   writeTheme();
 }
 
-$("about").textContent = `${data.title} · reading ${length.toLocaleString("en")} ${data.noun}s of ${data.source}`;
+$("about").textContent = `${data.title} · reading ${length.toLocaleString("en")} ${data.noun}${length === 1 ? "" : "s"} of ${data.source}`;
 for (const noun of document.querySelectorAll(".noun")) noun.textContent = data.noun;
 writeText();
 watchControls();

@@ -22,18 +22,19 @@ function drawExplanation() {
 }
 
 function drawLegend() {
-  const byUnit = state.mode === "unit", quantity = quantityNow();
-  const kind = byUnit ? quantity.scale : "influence";
-  const [low, high] = byUnit ? scaleOf(quantity, state.unit) : [0, 1];
+  const byUnit = state.mode !== "influence", quantity = quantityNow();
+  const [low, high] = byUnit ? endsOf(quantity, state.unit).map((code) => valueOfCode(quantity, state.unit, code)) : [0, 1];
   const bar = make("canvas", { width: 144, height: 1 });
   bar.setAttribute("aria-hidden", "true");
-  const pen = bar.getContext("2d"), colours = palette(kind);
+  const pen = bar.getContext("2d"), colours = byUnit ? coloursOf(quantity) : palette("influence");
   for (let x = 0; x < 144; x++) {
     pen.fillStyle = colours[Math.round(x / 143 * (colours.length - 1))].css;
     pen.fillRect(x, 0, 1, 1);
   }
+  const digits = Math.max(2, 1 - Math.floor(Math.log10(high - low || 1)));
+  const shown = (end) => number(end, Number.isInteger(end) ? 0 : digits);
   const name = byUnit ? `${quantity.name} of unit ${state.unit}` : "influence on the guess, share of the largest";
-  $("legend").replaceChildren(make("b", { textContent: name }), number(low, Number.isInteger(low) ? 0 : 2), bar, number(high, Number.isInteger(high) ? 0 : 2));
+  $("legend").replaceChildren(make("b", { textContent: name }), shown(low), bar, shown(high));
 }
 
 function drawMoment() {
@@ -82,7 +83,7 @@ function drawFollows() {
   const quantity = quantityNow(), sort = sorts().find((each) => each.key === state.sort);
   $("sort").value = state.sort;
   $("sorted-words").textContent = sort.words ? `Sorted by correlation with “${sort.title}” (${sort.words}), from +1 down to −1.` : "";
-  $("follows").hidden = data.features.length === 0;
+  $("follows").hidden = $("sorted-by").hidden = data.features.length === 0;
   $("follows-title").textContent = `Which units of ${quantity.name} follow what`;
   $("follow-lists").replaceChildren(...data.features.map((feature) => {
     const part = make("div", {}, make("h3", { textContent: feature.name }), make("p", { className: "note", textContent: feature.words }));
@@ -107,7 +108,7 @@ function followButton(feature, unit, by) {
   button.setAttribute("aria-pressed", String(unit === state.unit));
   button.setAttribute("aria-label", `unit ${unit}, correlation with ${feature.name} ${signed(by)}`);
   button.dataset.unit = unit;
-  button.addEventListener("click", () => show({ unit, sort: feature.name, mode: "unit" }));
+  button.addEventListener("click", () => show({ unit, sort: feature.name, mode: state.mode === "range" ? "range" : "unit" }));
   return button;
 }
 

@@ -1,6 +1,7 @@
 /* What is shown: one object, and a list of who draws when it changes. It is kept in the address, to be come back to. */
 
 const state = { layer: 0, quantity: 0, unit: 0, at: 0, sort: "number", mode: "unit" };
+const MODES = ["unit", "range", "influence"]; // of colours: on the gate's scale, on the unit's own range, of influence
 const drawers = [];
 
 function quantityNow() {
@@ -16,10 +17,25 @@ function show(changes, before = { ...state }) {
   state.unit = inside(state.unit, quantityNow().units);
   state.at = inside(state.at, length);
   if (!sorts().some((sort) => sort.key === state.sort)) state.sort = "number";
-  if (state.mode !== "influence") state.mode = "unit";
+  if (!MODES.includes(state.mode)) state.mode = "unit";
   for (const draw of drawers) draw(before);
   const address = "#" + new URLSearchParams(state);
   try { history.replaceState(null, "", address); } catch { /* a page in a sandbox has no history */ }
+}
+
+/* The codes that the colours of a unit go between. */
+function endsOf(quantity, unit) {
+  return state.mode === "range" ? rangeOf(quantity, unit) : [0, STEPS];
+}
+
+/* Where a code lies between two ends, as a whole number from 0 to STEPS. */
+function placeIn([low, high], code) {
+  return high > low ? Math.round((code - low) / (high - low) * STEPS) : 0;
+}
+
+/* The colours of values. A unit's own range need not have 0 in its middle: one hue, from its lowest value up. */
+function coloursOf(quantity) {
+  return palette(state.mode === "range" ? "amount" : quantity.scale);
 }
 
 function drawAll() {

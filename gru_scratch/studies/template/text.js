@@ -20,11 +20,11 @@ function writeText() {
 }
 
 function paintText() {
-  const byUnit = state.mode === "unit";
+  const byUnit = state.mode !== "influence";
   const quantity = quantityNow();
-  const colours = palette(byUnit ? quantity.scale : "influence");
+  const colours = byUnit ? coloursOf(quantity) : palette("influence"), ends = endsOf(quantity, state.unit);
   for (let at = 0; at < length; at++) {
-    const { css, ink } = colours[byUnit ? codeOf(quantity, state.unit, at) : shareOf(state.at, state.at - at)];
+    const { css, ink } = colours[byUnit ? placeIn(ends, codeOf(quantity, state.unit, at)) : shareOf(state.at, state.at - at)];
     spans[at].style.backgroundColor = css;
     spans[at].style.color = ink;
   }
