@@ -68,7 +68,7 @@ def add_gradient(out: Tensor, D: Tensor, X: Tensor) -> Tensor:
     """``out += Dᵀ X``: D (rows, N) and X (rows, K) → (N, K); returns ``out``."""
     kernel = _kernels().gradient if _is_fast_type(out) else None
     pays = len(X) * out.numel() >= GRADIENT_PAYS and len(X) > 2 * X.shape[1]  # of fewer rows it takes more memory
-    return out.add_(kernel(D, X, out)) if kernel is not None and pays else out.addmm_(D.t(), X)
+    return out.add_(kernel(D, X, out)) if kernel is not None and pays else torch.addmm(out, D.t(), X, out=out)
 
 
 def _routine(weight: Tensor, rows: int) -> Routine | None:

@@ -3,7 +3,8 @@
 Forward and backward each have one product a step, one after the other, as each needs what the one before gave; a cell
 with a second product has two. Once a sequence come the products of the weights' gradients, of the linear layer, and of
 a dense input; of tokens that input is a row look-up. All else is left out: the equations, the loss, and every copy. The
-products of a step go by the routine that the fused engine takes for them, which is the fastest one we know.
+layer's products go by the routines that the fused engine takes for them, which are the fastest we know; those of the
+linear layer by PyTorch's own, as in every engine.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from gru_scratch.benchmark.setting import Setting
 from gru_scratch.cells.base import Cell
-from gru_scratch.products import Product
+from gru_scratch.products import Product, add_gradient
 
 
 def products(cell: Cell, setting: Setting, device: torch.device) -> Callable[[], None]:
@@ -33,18 +34,24 @@ def products(cell: Cell, setting: Setting, device: torch.device) -> Callable[[],
     if cell.second_product:
         forward.append(recurrent(H, H))
         backward.insert(0, recurrent(H, H))
-    sizes = [(T * B, H, V), (T * B, V, H), (V, T * B, H), (gates, T * B, H)]  # linear: Y, dH, dW; then dW_hh
+    once: list[tuple[Product, Tensor, Tensor]] = []
+    d_weights = [H]  # what the gradient D of the pre-activations is multiplied with: dW_hh
     if setting.input != "tokens":
-        D = setting.input_size
-        sizes += [(T * B, D, gates), (gates, T * B, D)]  # X W_x, dW_ih
-        sizes += [(T * B, gates, D)] if setting.input == "dense-with-gradient" else []  # dX
-    once = [(ones(rows, inner), ones(inner, columns), ones(rows, columns)) for rows, inner, columns in sizes]
+        width = setting.input_size
+        d_weights.append(width)  # dW_ih
+        sizes = [(gates, width), (width, gates)][: 2 if setting.input == "dense-with-gradient" else 1]  # X W_x, dX
+        once += [(Product(ones(n, k), T * B, 1), ones(T * B, k), ones(T * B, n)) for n, k in sizes]
+    D, gradients = ones(T * B, gates), [(ones(T * B, n), ones(gates, n)) for n in d_weights]
+    products_of_linear = [(T * B, H, V), (T * B, V, H), (V, T * B, H)]  # Y, dH, dW
+    linear = [(ones(n, inner), ones(inner, m), ones(n, m)) for n, inner, m in products_of_linear]
 
     def run() -> None:
-        for step in [forward] * T + [backward] * (T - 1) + [backward[:-1]]:  # the first state needs no gradient
+        for step in [forward] * T + [backward] * (T - 1) + [backward[:-1], once]:  # the first state needs no gradient
             for product, x, out in step:
                 product.write(out, x)
-        for a, b, out in once:
+        for x, out in gradients:
+            add_gradient(out, D, x)
+        for a, b, out in linear:
             torch.mm(a, b, out=out)
 
     return run
