@@ -38,10 +38,10 @@ from gru_scratch.unroll import LayerWeights
 from gru_scratch.weight_gradients import PROJECTED, WeightGradients
 
 STRETCH = 2**18
-"""About as many elements of one gate are in a stretch of time: so few that all coefficients stay in a cache,"""
+"""A stretch of time has up to about so many elements of one gate: so few that all coefficients stay in a cache;"""
 
 STRETCH_ROWS = 1024
-"""but not fewer rows than these, nor than three for each unit, so that the weights' products are efficient."""
+"""or up to about so many rows, or three for each unit, where that is more: the weights' products want many."""
 
 
 class Gradients(NamedTuple):
@@ -77,7 +77,7 @@ def backward(
     steps, batch = inputs.shape[:2]
     rows = rows_alive(lengths, steps)
     loop = _ReverseLoop(cell, weights, params, rows, grad_outputs, grad_state)
-    found_weights = WeightGradients(cell, inputs, weights, params, loop.layout, inputs_need_grad)
+    found_weights = WeightGradients(cell, inputs, weights, params, loop.layout, rows, inputs_need_grad)
     length = stretch_length(steps, batch, weights)
     loop.make_room(length)
     for stop in range(steps, 0, -length):
@@ -162,8 +162,11 @@ class _ReverseLoop:
             self._walk_by_step(part.start, stretch, D, d_params)
             if cell.second_product:
                 vector = vector_of(cell, stretch, self.params)
-        for buffer in (*D, *kept.values()):
+        for buffer in D:
             clear_dead_rows(buffer, rows)
+        if vector is not None and rows is not None:  # which might be anything where a sequence has ended
+            vector = vector.clone()
+            clear_dead_rows(vector, rows)
         return D, kept, vector
 
     def initial(self) -> tuple[Tensor, ...]:

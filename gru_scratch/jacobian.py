@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from gru_scratch.cells.base import Cell, Coefficients
+from gru_scratch.sequence import live_rows
 from gru_scratch.trace import VECTOR, inputs_of, reads_of, step_from
 
 Blocks: TypeAlias = tuple[Tensor, ...]
@@ -36,6 +37,15 @@ class Stretch:
             return tuple(x[t, :rows] for x in tensors)
 
         masks = {name: mask[t, :rows] for name, mask in self.masks.items()}
+        return Stretch(cut(self.before), cut(self.after), cut(self.buffers), masks)
+
+    def alive(self, rows: list[int]) -> Stretch:
+        """Of the sequences that go on alone, (N, ...) each: where one has ended a step might divide by its zeros."""
+
+        def cut(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            return tuple(torch.cat(live_rows(x, rows)) for x in tensors)
+
+        masks = {name: torch.cat(live_rows(mask, rows)) for name, mask in self.masks.items()}
         return Stretch(cut(self.before), cut(self.after), cut(self.buffers), masks)
 
 

@@ -17,11 +17,12 @@ from torch import Tensor
 
 
 class Routine(NamedTuple):
-    """``prepare(weight, rows, uses)`` gives the function of x; it pays from so many multiplications, and rows, on."""
+    """``prepare(weight, rows, uses)`` gives the function of x; it pays from so many multiplications, rows, uses on."""
 
     prepare: Callable[[Tensor, int, int], Callable[[Tensor], Tensor]]
     multiplications: int
     rows: int
+    uses: int = 1
 
 
 class Kernels(NamedTuple):
@@ -45,9 +46,10 @@ class Product:
 
     def __init__(self, weight: Tensor, rows: int | None, uses: int) -> None:
         """``rows``: of every x, or None where they differ; ``uses``: how often it will multiply."""
-        routine = None if rows is None else _routine(weight, rows)
+        routine = None if rows is None else _routine(weight, rows, uses)
         if routine is None or rows is None:
-            self._multiply, self._weight_t = None, weight.t().contiguous()
+            weight_t = weight.t()  # which a copy makes quicker to read, but for one use the copy costs more
+            self._multiply, self._weight_t = None, weight_t if uses == 1 else weight_t.contiguous()
         else:
             self._multiply, self._weight_t = routine.prepare(weight.contiguous(), rows, uses), weight.t()
 
@@ -71,12 +73,12 @@ def add_gradient(out: Tensor, D: Tensor, X: Tensor) -> Tensor:
     return out.add_(kernel(D, X, out)) if kernel is not None and pays else torch.addmm(out, D.t(), X, out=out)
 
 
-def _routine(weight: Tensor, rows: int) -> Routine | None:
+def _routine(weight: Tensor, rows: int, uses: int) -> Routine | None:
     """The routine for a product of this size, or None for the plain one."""
     routine = _kernels().step if _is_fast_type(weight) else None
     if routine is None or rows < routine.rows or rows * weight.numel() < routine.multiplications:
         return None
-    return routine
+    return routine if uses >= routine.uses else None
 
 
 def _is_fast_type(x: Tensor) -> bool:
@@ -89,7 +91,7 @@ def _kernels() -> Kernels:
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     if "Intel" in str(capabilities.get("cpu_name", "")):
         known = _has("mkl", "_mkl_linear", "_mkl_reorder_linear_weight")
-        return Kernels(Routine(_packed_by_mkl, multiplications=40_000_000, rows=8) if known else None)
+        return Kernels(Routine(_packed_by_mkl, multiplications=40_000_000, rows=8, uses=2) if known else None)
     if not _has("mkldnn", "_linear_pointwise", "_reorder_linear_weight"):
         return Kernels()
     return Kernels(Routine(_by_onednn, multiplications=2_000_000, rows=4), _gradient_by_convolution)

@@ -15,6 +15,7 @@ from torch import Tensor
 from gru_scratch.cells.base import Cell
 from gru_scratch.jacobian import Blocks, Layout, Stretch, in_numbers, outputs_of, whole_step
 from gru_scratch.products import Product, add_gradient
+from gru_scratch.sequence import live_rows
 from gru_scratch.unroll import LayerWeights
 
 PROJECTED = "projected"
@@ -31,15 +32,19 @@ class WeightGradients:
         weights: LayerWeights,
         params: Mapping[str, Tensor],
         layout: Layout,
+        rows: list[int] | None,  # of the batch, going on at each step
         inputs_need_grad: bool,
     ) -> None:
         self.cell, self.inputs, self.weights, self.params, self.layout = cell, inputs, weights, params, layout
+        self.rows = rows
         new, by_token = weights.weight_hh.new_zeros, not inputs.is_floating_point()
         self.d_W_hh = torch.zeros_like(weights.weight_hh)
         self.d_W_ih = new(weights.weight_ih.shape)
         V, H, with_x = weights.weight_ih.shape[1], weights.hidden_size, {run.block for run in layout.x_runs}
-        self.d_tables = {b: new(V, len(layout.blocks[b]) * H) for b in sorted(with_x) if by_token}
-        """Of tokens: for the blocks that hold gradients of the input's, their sums by token."""
+        exact = torch.promote_types(weights.weight_hh.dtype, torch.float32)
+        self.d_tables = {b: new(V, len(layout.blocks[b]) * H, dtype=exact) for b in sorted(with_x) if by_token}
+        """Of tokens: for the blocks that hold gradients of the input's, their sums by token; in half precision such a
+        sum would stop growing."""
         self.d_sums = [new(len(names) * H) for names in layout.blocks]
         """The sums over all rows of the other blocks."""
         self.d_W_hr = None if weights.weight_hr is None else torch.zeros_like(weights.weight_hr)
@@ -66,9 +71,13 @@ class WeightGradients:
             self._add_inputs(steps, rows)
         for b, block in enumerate(rows):
             if b in self.d_tables:
-                self.d_tables[b].index_add_(0, self.inputs[steps].reshape(-1), block)
+                table = self.d_tables[b]
+                table.index_add_(0, self.inputs[steps].reshape(-1), block.to(table.dtype))
             else:
                 self.d_sums[b] += block.sum(0)
+        if kept and self.rows is not None:
+            alive = self.rows[steps]
+            stretch, kept = stretch.alive(alive), {name: torch.cat(live_rows(x, alive)) for name, x in kept.items()}
         if kept:
             self._add_inner(stretch, kept)
 
@@ -103,4 +112,5 @@ class WeightGradients:
             d_b_ih[in_numbers(gates, H)] = sums[block][in_numbers(columns, H)]
             if block in self.d_tables:
                 self.d_W_ih[in_numbers(gates, H)] = self.d_tables[block][:, in_numbers(columns, H)].t()
-        return LayerWeights(self.d_W_ih, self.d_W_hh, d_b_ih, torch.cat(sums[:2]), self.d_W_hr)
+        d_b_hh = torch.cat(sums[:2]).to(d_b_ih)
+        return LayerWeights(self.d_W_ih, self.d_W_hh, d_b_ih, d_b_hh, self.d_W_hr)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -104,6 +104,45 @@ class WeightedMGU(Cell):
     ) -> tuple[State, Gates]:
         n = torch.tanh(x.n + params["q"] * product)
         return OneState((1 - gates["f"]) * state.h + gates["f"] * n), gates
+
+
+class TwoStates(NamedTuple):
+    h: Tensor
+    m: Tensor
+
+
+class Average(Cell):
+    """It starts from m = 1 and divides by it: by 0 where a sequence has ended."""
+
+    gates = ("z",)
+    states = TwoStates
+    params = {"p": Param(initial=1.0)}
+
+    def initial_state(self, *sizes: int, **options: Any) -> TwoStates:
+        h, m = Cell.initial_state(self, *sizes, **options)
+        return TwoStates(h, m + 1)
+
+    def step(self, x: PreActivations, h: PreActivations, state: State, **params: Tensor) -> tuple[State, Gates]:
+        z = torch.sigmoid(x.z + h.z)
+        return TwoStates(torch.tanh(params["p"] * z + state.h / state.m), state.m + z), {"z": z}
+
+
+class AverageProduct(Cell):
+    """The same in what a second product multiplies."""
+
+    gates = ("z", "n")
+    states = TwoStates
+    second_product = "n"
+    initial_state = Average.initial_state
+
+    def before(self, x: PreActivations, h: PreActivations, state: State, **params: Tensor) -> tuple[Tensor, Gates]:
+        z = torch.sigmoid(x.z + h.z)
+        return z * state.h / state.m, {"z": z}
+
+    def after(
+        self, x: PreActivations, h: PreActivations, state: State, gates: Gates, product: Tensor, **params: Tensor
+    ) -> tuple[State, Gates]:
+        return TwoStates(torch.tanh(x.n + product), state.m + gates["z"]), gates
 
 
 class OnlySecondProduct(Cell):

@@ -28,6 +28,18 @@ def test_outputs_states_and_gradients_have_the_type_of_the_parameters(name, engi
     assert {y.dtype for y in (*results, x.grad, *(p.grad for p in layer.parameters()))} == {dtype}
 
 
+@pytest.mark.parametrize("indices", [torch.int32, torch.int64], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_in_half_precision_the_gradients_of_tokens_are_sums_of_full_precision(dtype, indices):
+    layer, tokens, share = GRU(2, 4).to(dtype), torch.zeros(50, 40, dtype=indices), torch.rand(50, 40, 4)
+    results = []
+    for number in (torch.float64, dtype):
+        y = layer.to(number)(tokens)[0]
+        results.append(torch.autograd.grad((y * share.to(y)).sum(), [layer.weight_ih_l0, layer.bias_ih_l0]))
+    for exact, found in zip(*results, strict=True):
+        assert_close(found.double(), exact, 0.02)
+
+
 @pytest.mark.filterwarnings("ignore:Complex modules are a new feature")
 @pytest.mark.parametrize("name", [*NAMESAKES, *CELLS])
 def test_complex_numbers_go_through_the_equations_as_they_do_in_the_namesake(name):

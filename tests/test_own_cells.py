@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from one_layer import assert_close, one_layer
 from papers import Numbers, cifg, layer_norm_gru, layer_norm_lstm, mgu, peephole, zoned_gru, zoned_lstm
-from sample_cells import CELLS, ZONED
+from sample_cells import CELLS, ZONED, Average, AverageProduct
+from torch import float64
 
 from gru_scratch import bptt, fused, unroll
 from gru_scratch.cells import (
@@ -56,6 +59,14 @@ def test_fused_equals_textbook(cell, tokens, lengths, monkeypatch):
         layer = one_layer(cell, tokens=tokens, lengths=lengths, proj_size=proj_size, bias=not tokens)
         for found, expected in zip(layer.results(fused.run), layer.results(unroll.run), strict=True):
             assert_close(found, expected)
+
+
+@pytest.mark.parametrize("cell", [Average(), AverageProduct()], ids=repr)
+def test_what_divides_by_a_state_is_not_asked_past_the_end_of_a_sequence(cell):
+    layer = one_layer(cell, lengths=(7, 4, 1, 0))
+    started = replace(layer, state=cell.states(*(s.requires_grad_() for s in cell.initial_state(4, 5, dtype=float64))))
+    for found, expected in zip(started.results(fused.run), started.results(unroll.run), strict=True):
+        assert_close(found, expected)
 
 
 @pytest.mark.parametrize("cell", CELLS + ZONED, ids=repr)

@@ -85,7 +85,7 @@ class LSTMEquations(Cell):
     def in_place_step(
         self, x: Tensor, h: Tensor, state: State, multiply: Callable[[Tensor], Tensor]
     ) -> Callable[[], None]:
-        """The same operations as in the loop above, on buffers that stay."""
+        """The same equations as in the loop above, on buffers that stay; each gate where its pre-activation was."""
         i_f, (i, f, g, o) = h[:, : h.shape[1] // 2], h.chunk(4, -1)
         tanh_c = torch.empty_like(state.c)
 
