@@ -1,11 +1,14 @@
-"""The picture of a run: perplexity, and below it the gradients' norm and how many of them were clipped."""
+"""The picture of a run: perplexity, and below it the gradients' norm and how many of them were clipped.
+
+And that of several runs: their losses.
+"""
 
 from __future__ import annotations
 
 import io
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,6 +17,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 Records = Sequence[dict[str, Any]]
+
+
+class RunLosses(NamedTuple):
+    """What :func:`draw_losses` draws of a run."""
+
+    name: str
+    records: Records
+    tested: float | None
+    """The loss on the text that was put aside, where there was one."""
 
 
 def draw_curve(history: Records, title: str, x: str = "epoch") -> bytes:
@@ -46,6 +58,32 @@ def draw_curve(history: Records, title: str, x: str = "epoch") -> bytes:
     shares.set_ylabel("clipped share")
     if lines := [*below.lines, *shares.lines]:
         shares.legend(handles=lines, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
+    return _png(figure)
+
+
+def draw_losses(runs: Sequence[RunLosses], x: str = "minutes") -> bytes:
+    """A PNG of several runs' held-out losses, in nats a token, against minutes, updates or epochs (log scale).
+
+    A star at a run's end is its loss on the text that was put aside, read once.
+    """
+    figure = Figure(figsize=(7.5, 4.5), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    for k, (name, records, tested) in enumerate(runs):
+        label = "".join(c if c.isprintable() else "?" for c in name).replace("$", r"\$") + ", held out: {:.3f}"
+        _draw(axes, records, x, "held_out_loss", label, f"C{k % 10}-")
+        if tested is not None:
+            axes.plot(records[-1][x], tested, f"C{k % 10}*", markersize=13, label=f"put aside, read once: {tested:.3f}")
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(FuncFormatter(_plain))
+    axes.grid(True, which="both", alpha=0.25)
+    axes.set_xlabel(f"{x} of training (log scale)")
+    axes.set_ylabel("loss, nats a token")
+    axes.legend(title="loss at the end")
+    return _png(figure)
+
+
+def _png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # drawn as a box
