@@ -128,10 +128,9 @@ class _ReverseLoop:
         weights, H = self.weights, self.weights.hidden_size
         new = weights.weight_hh.new_empty
         self.D = self.layout.new(weights.weight_hh, steps, self.batch, H)
-        rows = None if self.rows else self.batch
-        uses = len(self.grad_outputs)
-        self.W_h = Product(weights.weight_hh[: self.layout.first * H].t(), rows, uses)
-        self.W_v = Product(weights.weight_hh[-H:].t(), rows, uses) if self.cell.second_product else None
+        how = (self.batch, len(self.grad_outputs), self.rows is not None)
+        self.W_h = Product(weights.weight_hh[: self.layout.first * H].t(), *how)
+        self.W_v = Product(weights.weight_hh[-H:].t(), *how) if self.cell.second_product else None
         self.d_vector = new(self.batch, H)
         self.kept: dict[str, Tensor] = {}
         if weights.weight_hr is not None:

@@ -8,6 +8,7 @@ up, and the plain product is always there.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
@@ -23,6 +24,12 @@ class Routine(NamedTuple):
     multiplications: int
     rows: int
     uses: int = 1
+    ragged: bool = False
+    """Whether a weight that is not packed serves any number of rows."""
+
+    def least_rows(self, weight: Tensor) -> int:
+        """From so many rows on it pays for this weight."""
+        return max(self.rows, math.ceil(self.multiplications / max(1, weight.numel())))
 
 
 class Kernels(NamedTuple):
@@ -44,14 +51,17 @@ PACKING_PAYS = 64
 class Product:
     """``x Wᵀ`` for one weight W (N, K) and many x (rows, K), made ready once."""
 
-    def __init__(self, weight: Tensor, rows: int | None, uses: int) -> None:
-        """``rows``: of every x, or None where they differ; ``uses``: how often it will multiply."""
-        routine = None if rows is None else _routine(weight, rows, uses)
-        if routine is None or rows is None:
+    def __init__(self, weight: Tensor, rows: int, uses: int, ragged: bool = False) -> None:
+        """``rows``: of every x, or at most, if they are ragged; ``uses``: how often it will multiply."""
+        routine = _routine(weight, rows, uses)
+        if routine is None or (ragged and not routine.ragged):
+            self._multiply, self._least = None, 0
             weight_t = weight.t()  # which a copy makes quicker to read, but for one use the copy costs more
-            self._multiply, self._weight_t = None, weight_t if uses == 1 else weight_t.contiguous()
+            self._weight_t = weight_t if uses == 1 else weight_t.contiguous()
         else:
-            self._multiply, self._weight_t = routine.prepare(weight.contiguous(), rows, uses), weight.t()
+            self._multiply = routine.prepare(weight.contiguous(), rows, 1 if ragged else uses)
+            self._least = routine.least_rows(weight)
+            self._weight_t = weight.t()
 
     def add_to(self, out: Tensor, x: Tensor) -> Tensor:
         """``out += x Wᵀ``; returns ``out``."""
@@ -59,7 +69,7 @@ class Product:
 
     def write(self, out: Tensor, x: Tensor, base: Tensor | None = None) -> Tensor:
         """``out = base + x Wᵀ``; returns ``out``."""
-        if self._multiply is not None:
+        if self._multiply is not None and len(x) >= self._least:
             return out.copy_(self._multiply(x)) if base is None else torch.add(base, self._multiply(x), out=out)
         if base is None:
             return torch.mm(x, self._weight_t, out=out)
@@ -76,7 +86,7 @@ def add_gradient(out: Tensor, D: Tensor, X: Tensor) -> Tensor:
 def _routine(weight: Tensor, rows: int, uses: int) -> Routine | None:
     """The routine for a product of this size, or None for the plain one."""
     routine = _kernels().step if _is_fast_type(weight) else None
-    if routine is None or rows < routine.rows or rows * weight.numel() < routine.multiplications:
+    if routine is None or rows < routine.least_rows(weight):
         return None
     return routine if uses >= routine.uses else None
 
@@ -94,7 +104,7 @@ def _kernels() -> Kernels:
         return Kernels(Routine(_packed_by_mkl, multiplications=40_000_000, rows=8, uses=2) if known else None)
     if not _has("mkldnn", "_linear_pointwise", "_reorder_linear_weight"):
         return Kernels()
-    return Kernels(Routine(_by_onednn, multiplications=2_000_000, rows=4), _gradient_by_convolution)
+    return Kernels(Routine(_by_onednn, multiplications=2_000_000, rows=4, ragged=True), _gradient_by_convolution)
 
 
 def _has(library: str, *operators: str) -> bool:

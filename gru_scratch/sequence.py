@@ -40,7 +40,7 @@ class Sequence:
     def recurrent(self, first: int, last: int) -> Product:
         """The product with W_hh of gates ``first`` to ``last``."""
         H, (steps, batch) = self.hidden_size, self.inputs.shape[:2]
-        return Product(self.weights.weight_hh[first * H : last * H], None if self.rows else batch, steps)
+        return Product(self.weights.weight_hh[first * H : last * H], batch, steps, ragged=self.rows is not None)
 
     def lay_out(self, out: Tensor, project: slice, hidden_bias: slice | None = None) -> None:
         """Fill ``out`` with X W_x + b_x of the gates ``project`` and add b_h of the gates ``hidden_bias``.

@@ -20,7 +20,7 @@ def onednn(monkeypatch: pytest.MonkeyPatch) -> None:
     """oneDNN's for any size, as on a processor where MKL is slow, and packed from three uses on."""
     if not products._has("mkldnn", "_linear_pointwise", "_reorder_linear_weight"):
         pytest.skip("this PyTorch is built without oneDNN")
-    kernels = Kernels(Routine(products._by_onednn, 1, 1), products._gradient_by_convolution)
+    kernels = Kernels(Routine(products._by_onednn, 1, 1, ragged=True), products._gradient_by_convolution)
     monkeypatch.setattr(products, "_kernels", lambda: kernels)
     monkeypatch.setattr(products, "GRADIENT_PAYS", 1)
     monkeypatch.setattr(products, "PACKING_PAYS", 3)
@@ -48,6 +48,24 @@ def test_a_product_by_onednn_is_the_product(rows: int, uses: int) -> None:
         assert_close(product.write(out[:, ::2], x), expected, 1e-6)
         assert_close(product.add_to(out[:, ::2], x), 2 * expected, 1e-6)
     assert (out[:, 1::2] == 5).all()
+
+
+def test_of_ragged_rows_the_few_go_by_the_plain_product(monkeypatch: pytest.MonkeyPatch) -> None:
+    weight, seen = torch.randn(6, 4), []
+
+    def prepare(weight: torch.Tensor, rows: int, uses: int) -> Any:
+        assert (rows, uses) == (9, 1)  # not packed for one number of rows
+        return lambda x: (seen.append(len(x)), x @ weight.t())[1]
+
+    routine = Routine(prepare, multiplications=24 * 5, rows=2, ragged=True)
+    monkeypatch.setattr(products, "_kernels", lambda: Kernels(routine))
+    product = Product(weight, 9, 100, ragged=True)
+    for rows in (9, 5, 4, 1):
+        x = torch.randn(rows, 4)
+        assert_close(product.write(torch.empty(rows, 6), x), x @ weight.t(), 1e-6)
+    assert seen == [9, 5]
+    monkeypatch.setattr(products, "_kernels", lambda: Kernels(routine._replace(ragged=False)))
+    assert Product(weight, 9, 100, ragged=True)._multiply is None
 
 
 @pytest.mark.usefixtures("onednn", "threads")
@@ -97,6 +115,6 @@ def test_a_weight_used_once_is_neither_copied_nor_packed(monkeypatch: pytest.Mon
     for uses in (1, 2):
         with _Names() as names:
             Product(weight, 3, uses).write(torch.empty(3, 6), x)
-            Product(weight, None, uses).write(torch.empty(3, 6), x)
+            Product(weight, 3, uses, ragged=True).write(torch.empty(3, 6), x)
         found.append("aten::clone" in names.found)
     assert (found, prepared) == ([False, True], [2])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from gru_scratch.cells.base import Cell, Coefficients, Gates, PreActivations, State
+from gru_scratch.cells.base import Cell, Coefficients, Gates, PreActivations, State, through_tanh
 
 if TYPE_CHECKING:
     from gru_scratch.sequence import Sequence
@@ -44,7 +44,9 @@ class RNNEquations(Cell):
 
     def derivative(self, gates: Gates, state: State, new: State, out: Gates) -> Coefficients:
         """tanh' = 1 - tanh²; the slope of relu is 1 where its result is positive, else 0."""
-        return {"h": {"a": 1 - new.h * new.h if self.nonlinearity == "tanh" else (new.h > 0).to(new.h)}}
+        if self.nonlinearity == "relu":
+            return {"h": {"a": torch.gt(new.h, 0, out=out["a"])}}
+        return {"h": {"a": through_tanh(new.h.new_ones(()).expand_as(new.h), new.h, out["a"])}}
 
     def in_place(self, sequence: Sequence) -> None:
         """The pre-activations are laid where the states go, and become the states there."""
