@@ -1,8 +1,8 @@
 """Train on Tiny Shakespeare and say how well the result predicts the part that nobody looked at.
 
 python scripts/shakespeare.py                     80 seconds
-python scripts/shakespeare.py --minutes 4 --num-hiddens 320 --dropout 0.25
-python scripts/shakespeare.py --minutes 60 --num-hiddens 384 --dropout 0.4 --lr 0.0025
+python scripts/shakespeare.py --minutes 4 --num-layers 2 --dropout 0.2
+python scripts/shakespeare.py --minutes 60 --num-layers 2 --num-hiddens 384 --dropout 0.4 --lr 0.0025
 
 The split is nanoGPT's: the first 90 % of the text to train on, the rest to test on, once, when the run ends. The last
 part of the 90 % is kept from training, and chooses which parameters are tested. All options of train.py may be given.
@@ -29,9 +29,7 @@ def main() -> int:
         test_fraction=0.1,
         batch_size=32,
         num_steps=64,
-        num_layers=2,
         num_hiddens=256,
-        dropout=0.1,
         init="orthogonal",
         optimizer="adamw",
         lr=0.006,
@@ -40,6 +38,7 @@ def main() -> int:
         min_lr=0.0,
         warmup=50,
         minutes=80 / 60,
+        eval_every=300,
         keep="best",
     )
     return train(*parse(sys.argv[1:], preset))

@@ -19,7 +19,7 @@ def test_the_preset_on_a_small_model(tmp_path: Path, text: Text) -> None:
     assert f"test loss {tested['carried']:.4f} nats (best parameters, {tested['tokens']:,} tokens" in printed
     assert f"test loss {tested['windows']:.4f} nats in windows of 64" in printed
     used = json.loads((tmp_path / "run/config.json").read_text())["options"]
-    assert (used["optimizer"], used["keep"], used["num_layers"]) == ("adamw", "best", 2)
+    assert (used["optimizer"], used["keep"], used["schedule"]) == ("adamw", "best", "cosine")
     whole = len(text.path.read_text(encoding="utf-8"))
     assert abs(tested["tokens"] - 0.1 * whole) <= 1
 
