@@ -78,16 +78,12 @@ def backward(
     rows = rows_alive(lengths, steps)
     loop = _ReverseLoop(cell, weights, params, rows, grad_outputs, grad_state)
     found_weights = WeightGradients(cell, inputs, weights, params, loop.layout, rows, inputs_need_grad)
+    whole = Stretch(tuple(s[:-1] for s in states), tuple(s[1:] for s in states), tuple(buffers), masks)
     length = stretch_length(steps, batch, weights)
     loop.make_room(length)
     for stop in range(steps, 0, -length):
         part = slice(max(0, stop - length), stop)
-        stretch = Stretch(
-            before=tuple(s[:-1][part] for s in states),
-            after=tuple(s[1:][part] for s in states),
-            buffers=tuple(b[part] for b in buffers),
-            masks={name: mask[part] for name, mask in masks.items()},
-        )
+        stretch = whole.steps(part)
         found_weights.add(part, stretch, *loop.walk(part, stretch, found_weights.d_params))
     return Gradients(found_weights.d_inputs, loop.initial(), found_weights.result(), found_weights.d_params)
 

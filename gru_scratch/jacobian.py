@@ -32,21 +32,19 @@ class Stretch:
 
     def at(self, t: int, rows: int | None = None) -> Stretch:
         """The same for one step, (rows, ...) each."""
+        return self._each(lambda x: x[t, :rows])
 
-        def cut(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-            return tuple(x[t, :rows] for x in tensors)
-
-        masks = {name: mask[t, :rows] for name, mask in self.masks.items()}
-        return Stretch(cut(self.before), cut(self.after), cut(self.buffers), masks)
+    def steps(self, part: slice) -> Stretch:
+        """The same for some of the steps."""
+        return self._each(lambda x: x[part])
 
     def alive(self, rows: list[int]) -> Stretch:
         """Of the sequences that go on alone, (N, ...) each: where one has ended a step might divide by its zeros."""
+        return self._each(lambda x: torch.cat(live_rows(x, rows)))
 
-        def cut(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-            return tuple(torch.cat(live_rows(x, rows)) for x in tensors)
-
-        masks = {name: torch.cat(live_rows(mask, rows)) for name, mask in self.masks.items()}
-        return Stretch(cut(self.before), cut(self.after), cut(self.buffers), masks)
+    def _each(self, cut: Callable[[Tensor], Tensor]) -> Stretch:
+        before, after, buffers = (tuple(map(cut, x)) for x in (self.before, self.after, self.buffers))
+        return Stretch(before, after, buffers, {name: cut(mask) for name, mask in self.masks.items()})
 
 
 def whole_step(cell: Cell, masks: Mapping[str, Tensor]) -> Callable[..., tuple[Tensor, ...]]:

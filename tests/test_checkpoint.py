@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+from disk_calls import before_each
 
 from gru_scratch.text.corpus import Text
 from gru_scratch.training.build import build_model, get_weights
@@ -70,22 +71,12 @@ def run_folder(trainer: Trainer, tmp_path: Path) -> Path:
 
 def cut_power_at(monkeypatch: pytest.MonkeyPatch, call: int) -> None:
     """Let the process end at its `call`-th request to sync or to rename a file, before it is carried out."""
-    calls = 0
 
-    def wrap(name: str) -> None:
-        real = getattr(os, name)
+    def act(count: int) -> None:
+        if count == call:
+            raise PowerCutError
 
-        def wrapped(*args: Any) -> Any:
-            nonlocal calls
-            calls += 1
-            if calls == call:
-                raise PowerCutError
-            return real(*args)
-
-        monkeypatch.setattr(os, name, wrapped)
-
-    wrap("fsync")
-    wrap("replace")
+    before_each(monkeypatch, act)
 
 
 class TestWriting:

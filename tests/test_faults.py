@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from disk_calls import before_each
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from script_runs import SCRIPTS, start_train
@@ -201,22 +202,12 @@ class Bomb:
 
 def failing_from(monkeypatch: pytest.MonkeyPatch, call: int, number: int) -> None:
     """Let every request to sync or to rename a file fail, from the `call`-th on."""
-    calls = 0
 
-    def wrap(name: str) -> None:
-        real = getattr(os, name)
+    def act(count: int) -> None:
+        if count >= call:
+            raise OSError(number, os.strerror(number))
 
-        def wrapped(*args: Any) -> Any:
-            nonlocal calls
-            calls += 1
-            if calls >= call:
-                raise OSError(number, os.strerror(number))
-            return real(*args)
-
-        monkeypatch.setattr(os, name, wrapped)
-
-    wrap("fsync")
-    wrap("replace")
+    before_each(monkeypatch, act)
 
 
 class TestSavingFails:

@@ -44,8 +44,7 @@ def draw_curve(history: Records, title: str, x: str = "epoch") -> bytes:
         _draw(above, history, x, key, label + ": {:.2f}", style)
     _log_scale(above)
     above.set_ylabel("perplexity (log scale)")
-    # The name of a text may hold dollar signs, and bytes that are no character.
-    above.set_title("".join(c if c.isprintable() else "?" for c in title), parse_math=False)
+    above.set_title(_printable(title), parse_math=False)  # the name of a text may hold dollar signs
     if above.lines:
         above.legend(title="perplexity at the end")
     _draw(below, history, x, "gradient_norm", "norm before clipping, mean", "C2-")
@@ -70,7 +69,7 @@ def draw_losses(runs: Sequence[RunLosses], x: str = "minutes") -> bytes:
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     for k, (name, records, tested) in enumerate(runs):
-        label = "".join(c if c.isprintable() else "?" for c in name).replace("$", r"\$") + ", held out: {:.3f}"
+        label = _printable(name).replace("$", r"\$") + ", held out: {:.3f}"
         _draw(axes, records, x, "held_out_loss", label, f"C{k % 10}-")
         if tested is not None:
             axes.plot(records[-1][x], tested, f"C{k % 10}*", markersize=13, label=f"put aside, read once: {tested:.3f}")
@@ -81,6 +80,11 @@ def draw_losses(runs: Sequence[RunLosses], x: str = "minutes") -> bytes:
     axes.set_ylabel("loss, nats a token")
     axes.legend(title="loss at the end")
     return _png(figure)
+
+
+def _printable(name: str) -> str:
+    """The name of a file may hold bytes that are no character."""
+    return "".join(c if c.isprintable() else "?" for c in name)
 
 
 def _png(figure: Figure) -> bytes:
