@@ -24,7 +24,9 @@ def print_header(trainer: Trainer) -> None:
     print(f"model       {config.cell}{layers}, engine {config.engine}{gate[config.resets_after]}")
     print(f"parameters  {count_parameters(trainer.model):,}")
     threads = torch.get_num_threads()
-    print(f"device      {trainer.device}, {threads} thread{'s' if threads > 1 else ''}")
+    precision = torch.get_float32_matmul_precision()
+    products = "" if precision == "highest" else f", products of precision {precision}"
+    print(f"device      {trainer.device}, {threads} thread{'s' if threads > 1 else ''}{products}")
 
 
 def print_result(trainer: Trainer) -> None:

@@ -69,6 +69,7 @@ def train(config: TrainConfig, resumed: Path | None = None) -> int:
     """Train, keep the run in its folder, and print what a reader wants to know; the exit status."""
     if config.threads is not None:
         torch.set_num_threads(config.threads)
+    torch.set_float32_matmul_precision(config.matmul_precision)
     device = pick_device(config.device)
     if device.type == "cuda" and "LOCAL_RANK" in os.environ:
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))

@@ -118,3 +118,19 @@ def test_a_weight_used_once_is_neither_copied_nor_packed(monkeypatch: pytest.Mon
             Product(weight, 3, uses, ragged=True).write(torch.empty(3, 6), x)
         found.append("aten::clone" in names.found)
     assert (found, prepared) == ([False, True], [2])
+
+
+@pytest.mark.usefixtures("onednn")
+def test_where_pytorch_may_round_to_bfloat16_its_own_product_is_taken() -> None:
+    weight = torch.randn(10, 7)
+    assert Product(weight, 3, 5)._multiply is not None
+    torch.set_float32_matmul_precision("medium")
+    try:
+        assert Product(weight, 3, 5)._multiply is None
+        D, X = torch.randn(96, 10), torch.randn(96, 7)
+        with _Names() as names:
+            add_gradient(torch.zeros(10, 7), D, X)
+        assert "aten::convolution_backward" not in names.found
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert Product(weight, 3, 5)._multiply is not None

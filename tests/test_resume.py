@@ -51,6 +51,13 @@ KINDS: dict[str, dict[str, Any]] = {
         "tie_weights": True,
         "init": "orthogonal",
     },
+    "locked dropout, weight dropout": {
+        **ADAMW,
+        "num_layers": 2,
+        "dropout": 0.3,
+        "locked_dropout": True,
+        "weight_dropout": 0.3,
+    },
     "builtin, dropout, layers": {"engine": "builtin", "cell": "gru", "num_layers": 2, "dropout": 0.3, "lr": 0.1},
     "own cell": {"cell": "cells.py:Leaky", "num_layers": 2, "dropout": 0.2},
     "layer norm": {**ADAMW, "cell": "layer-norm-lstm"},
@@ -169,6 +176,9 @@ OTHER_VALUES: dict[str, Any] = {
     "schedule": "cosine",
     "keep": "best",
     "precision": "fp64",
+    "matmul_precision": "medium",
+    "locked_dropout": True,
+    "weight_dropout": 0.5,
     "sampling": "random",
     "compile": True,
     "tie_weights": True,
@@ -211,3 +221,13 @@ def test_the_bound_may_only_grow(text: Text, made: dict[str, Any], given: dict[s
     snapshot = small_run(text.path, **made).snapshot()
     with pytest.raises(ValueError, match=said):
         small_run(text.path, **given).restore(snapshot)
+
+
+def test_a_run_that_is_older_than_an_option_goes_on(text: Text) -> None:
+    run = small_run(text.path)
+    snapshot = run.snapshot()
+    del snapshot.record["options"]["weight_dropout"]
+    run.restore(snapshot)
+    run.config = dataclasses.replace(run.config, weight_dropout=0.5)
+    with pytest.raises(ValueError, match=r"the run was made with weight_dropout 0\.0, not 0\.5"):
+        run.restore(snapshot)

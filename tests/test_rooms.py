@@ -25,6 +25,7 @@ ROOMS = (
     "fused",
     "check",
     "convert",
+    "dropout",
     "layers",
     "model",
     "stepping",

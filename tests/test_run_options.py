@@ -79,9 +79,17 @@ class TestFirstParameters:
                 expected[6:12] += 1.5  # i, f, g, o
             torch.testing.assert_close(biased[name], expected, rtol=0, atol=1e-6)
         with pytest.raises(
-            ValueError, match="forget_bias needs a cell with a forget gate f; the gates of this one are"
+            ValueError,
+            match="forget_bias needs a cell with a forget gate f or an update gate z; the gates of this one are",
         ):
-            self.made(text, cell="gru", forget_bias=1.0)
+            self.made(text, cell="rnn", forget_bias=1.0)
+
+    @pytest.mark.parametrize("engine", ["fused", "textbook", "builtin"])
+    def test_a_gru_holds_longer_by_its_update_gate(self, text: Text, engine: str) -> None:
+        plain, biased = (get_weights(*self.made(text, engine=engine, forget_bias=b)) for b in (0.0, 1.5))
+        expected = plain["rnn.bias_ih_l0"].clone()
+        expected[6:12] += 1.5  # r, z, n
+        torch.testing.assert_close(biased["rnn.bias_ih_l0"], expected, rtol=0, atol=1e-6)
 
     def test_tied_weights_are_one_matrix(self, text: Text, tmp_path: Path) -> None:
         options = {"embedding": 6, "optimizer": "adamw", "lr": 0.01}
@@ -283,3 +291,15 @@ def test_a_model_of_every_option_is_made() -> None:
     config = TrainConfig(cell="lstm", num_layers=2, embedding=8, num_hiddens=8, dropout=0.1, tie_weights=True)
     model = build_model(config, 5, CPU)
     assert count_parameters(model) == 5 * 8 + 2 * 4 * 8 * (8 + 8 + 2) + 5
+
+
+def test_products_may_be_rounded(text: Text, tmp_path: Path) -> None:
+    """The run says so to PyTorch, which then may, where the processor has instructions for it."""
+    options = ["--text", text.path, "--num-hiddens", 6, "--epochs", 2]
+    exact = train(tmp_path, *options, "--out", "exact")
+    rounded = train(tmp_path, *options, "--matmul-precision", "medium", "--out", "rounded")
+    assert "products" not in exact
+    assert "thread, products of precision medium\n" in rounded
+    curves = [(tmp_path / name / "metrics.jsonl").read_text().splitlines() for name in ("exact", "rounded")]
+    losses = [[json.loads(line)["train_loss"] for line in curve] for curve in curves]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-2)

@@ -6,7 +6,7 @@ Legend: ``T`` steps, ``B`` batch, ``D`` input size, ``H`` hidden size, ``P`` siz
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from torch.fx import Proxy
 from torch.nn.utils.rnn import PackedSequence
 
 from gru_scratch.cells.base import Cell
+from gru_scratch.dropout import dropout
 from gru_scratch.fused import transformed
 from gru_scratch.layers import ragged
 from gru_scratch.layers.leaf import as_leaf
@@ -31,6 +32,8 @@ class RecurrentLayer:
 
     accepts_tokens = True
     engine: str = "fused"
+    locked_dropout: bool = False
+    weight_dropout: float = 0.0
 
     cell: Cell
     input_size: int
@@ -47,6 +50,13 @@ class RecurrentLayer:
     def layer_parameters(self) -> list[list[Parameters]]:
         """For each layer the parameters of its directions."""
         raise NotImplementedError
+
+    def _parameters_of_a_call(self) -> list[list[Parameters]]:
+        """The parameters; in training with the recurrent weights that ``weight_dropout`` leaves, drawn anew."""
+        layers = self.layer_parameters()
+        if not (self.training and self.weight_dropout):
+            return layers
+        return [[each.drop(self.weight_dropout) for each in directions] for directions in layers]
 
     def autocast_types(
         self, low: torch.dtype, states: Sequence[torch.dtype], device: str, packed: bool
@@ -87,7 +97,7 @@ class RecurrentLayer:
             if lengths is not None:
                 raise ValueError("lengths cannot be given beside a PackedSequence, which has its own")
             return self._forward_packed(input, hx)
-        parameters = self.layer_parameters()
+        parameters = self._parameters_of_a_call()
         tokens = input.dim() < 3 and input.dtype in TOKEN_TYPES
         batched = input.dim() == 3 - tokens
         if not batched:
@@ -125,7 +135,7 @@ class RecurrentLayer:
     def _forward_packed(self, input: PackedSequence, hx: Any) -> tuple[PackedSequence, Any]:
         """Pad by one indexed copy, run, and take the packed rows back by another."""
         data, batch_sizes, sorted_indices, unsorted_indices = input
-        parameters = self.layer_parameters()
+        parameters = self._parameters_of_a_call()
         tokens = data.dtype in TOKEN_TYPES and data.dim() == 1
         lengths = ragged.packed_lengths(batch_sizes, len(data))
         if hx is None:
@@ -182,7 +192,8 @@ class RecurrentLayer:
         parameters: list[list[Parameters]],
         batch_of: Ragged | None,
     ) -> tuple[Tensor, Sequence[Tensor]]:
-        return run_stack(self.engine, self.cell, inputs, states, parameters, batch_of, self.dropout, self.training)
+        drop = partial(dropout, p=self.dropout, training=self.training, locked=self.locked_dropout)
+        return run_stack(self.engine, self.cell, inputs, states, parameters, batch_of, self.training, drop)
 
     def _start(self, input: Tensor, tokens: bool, batch: int, parameters: list[list[Parameters]]) -> Any:
         dtype = parameters[0][0].weights.weight_hh.dtype if tokens else input.dtype

@@ -38,6 +38,10 @@ class Parameters(NamedTuple):
         weights = LayerWeights(*(None if w is None else w.to(dtype) for w in self.weights))  # type: ignore[arg-type]
         return Parameters(weights, {name: value.to(dtype) for name, value in self.own.items()})
 
+    def drop(self, p: float) -> Parameters:
+        """The same with each recurrent weight zero with probability ``p``, the others divided by 1 - p."""
+        return self._replace(weights=self.weights._replace(weight_hh=F.dropout(self.weights.weight_hh, p)))
+
 
 def run_stack(
     engine: str,
@@ -46,8 +50,8 @@ def run_stack(
     states: Sequence[Tensor],
     layers: list[list[Parameters]],
     ragged: Ragged | None,
-    dropout: float,
     training: bool,
+    drop: Callable[[Tensor], Tensor],
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Run the layers, each on the outputs of the one below.
 
@@ -55,7 +59,7 @@ def run_stack(
         inputs: (T, B, D), or token indices (T, B), zero past a sequence's end.
         states: for each state of the cell (L * directions, B, P or H).
         layers: for each layer the parameters of its directions.
-        dropout: the probability of zeroing an output between layers, in training.
+        drop: what becomes of outputs between layers.
 
     Returns:
         The last layer's outputs, (T, B, directions * (P or H)), and the final states, in the form of ``states``.
@@ -76,6 +80,6 @@ def run_stack(
             outputs.append(flip(output, rows) if backwards else output)
             finals.append(final)
         inputs = outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)
-        if dropout and depth + 1 < len(layers):
-            inputs = F.dropout(inputs, dropout, training)
+        if depth + 1 < len(layers):
+            inputs = drop(inputs)
     return inputs, tuple(torch.stack(each) for each in zip(*finals, strict=True))

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gru_scratch.cells import Cell, GRUEquations, LSTMEquations, RNNEquations, make_cell
+from gru_scratch.dropout import check_weight_dropout
 from gru_scratch.layers.compiling import let_the_compiler_in
 from gru_scratch.layers.layer import RecurrentLayer
 from gru_scratch.layers.namesake import as_namesake
@@ -29,10 +30,18 @@ let_the_compiler_in()
 class _Namesake(RecurrentLayer, nn.RNNBase):
     """What the three share."""
 
-    def __init__(self, *args: Any, engine: str = "fused", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        engine: str = "fused",
+        locked_dropout: bool = False,
+        weight_dropout: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
         check_engine(engine)
         super().__init__(*args, **kwargs)
-        self.engine = engine
+        self.engine, self.locked_dropout = engine, bool(locked_dropout)
+        self.weight_dropout = check_weight_dropout(weight_dropout)
 
     def __prepare_scriptable__(self) -> nn.Module:
         return as_namesake(self)
@@ -55,7 +64,9 @@ class _Namesake(RecurrentLayer, nn.RNNBase):
         """Do nothing: weights need no layout of their own here."""
 
     def extra_repr(self) -> str:
-        return super().extra_repr() + ("" if self.engine == "fused" else f", engine={self.engine!r}")
+        defaults = {"engine": "fused", "locked_dropout": False, "weight_dropout": 0.0}
+        own = [f", {k}={getattr(self, k)!r}" for k, default in defaults.items() if getattr(self, k) != default]
+        return super().extra_repr() + "".join(own)
 
 
 class RNN(_Namesake, nn.RNN):
@@ -63,7 +74,9 @@ class RNN(_Namesake, nn.RNN):
 
     Args:
         engine: keyword only; "fused", or "textbook": the plain loop that autograd differentiates, slow and open to
-            second derivatives. All other arguments are those of ``nn.RNN``.
+            second derivatives.
+        locked_dropout, weight_dropout: keyword only, as :class:`Recurrent`'s. All other arguments are those of
+            ``nn.RNN``.
 
     Raises:
         ValueError, TypeError: as ``nn.RNN``; ValueError for an unknown engine.
@@ -86,7 +99,9 @@ class GRU(_Namesake, nn.GRU):
         reset_after: keyword only; whether the reset gate acts after the candidate's recurrent product, as in
             ``nn.GRU``, or before it, as in the book. ``False`` keeps both biases, of which only the sum acts.
         engine: keyword only; "fused", or "textbook": the plain loop that autograd differentiates, slow and open to
-            second derivatives. All other arguments are those of ``nn.GRU``.
+            second derivatives.
+        locked_dropout, weight_dropout: keyword only, as :class:`Recurrent`'s. All other arguments are those of
+            ``nn.GRU``.
 
     Raises:
         ValueError, TypeError: as ``nn.GRU``; ValueError for an unknown engine.
@@ -94,8 +109,8 @@ class GRU(_Namesake, nn.GRU):
 
     reset_after: bool = True
 
-    def __init__(self, *args: Any, reset_after: bool = True, engine: str = "fused", **kwargs: Any) -> None:
-        super().__init__(*args, engine=engine, **kwargs)
+    def __init__(self, *args: Any, reset_after: bool = True, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self.reset_after = bool(reset_after)
 
     @property
@@ -116,7 +131,9 @@ class LSTM(_Namesake, nn.LSTM):
 
     Args:
         engine: keyword only; "fused", or "textbook": the plain loop that autograd differentiates, slow and open to
-            second derivatives. All other arguments are those of ``nn.LSTM``.
+            second derivatives.
+        locked_dropout, weight_dropout: keyword only, as :class:`Recurrent`'s. All other arguments are those of
+            ``nn.LSTM``.
 
     Raises:
         ValueError, TypeError: as ``nn.LSTM``; ValueError for an unknown engine.

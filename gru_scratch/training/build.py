@@ -56,6 +56,7 @@ def build_model(config: TrainConfig, vocab_size: int, device: torch.device, cell
             embedding_size=config.embedding,
             dropout=config.dropout,
             tie_weights=config.tie_weights,
+            locked_dropout=config.locked_dropout,
         )
         initialise(model, config.init)
         if config.forget_bias:
@@ -112,6 +113,7 @@ def _layer(config: TrainConfig, vocab_size: int, cell_file: CellFile | None = No
     }
     if config.engine == "builtin":
         return BUILTIN[config.cell](**sizes)
+    sizes |= {"locked_dropout": config.locked_dropout, "weight_dropout": config.weight_dropout}
     if config.resets_after is not None:
         sizes["reset_after"] = config.resets_after
     if config.cell in LAYERS:

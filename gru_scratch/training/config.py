@@ -23,6 +23,7 @@ CHOICES = {
     "schedule": ("constant", "cosine"),
     "keep": ("last", "best"),
     "precision": ("fp32", "bf16", "fp64"),
+    "matmul_precision": ("highest", "high", "medium"),
 }
 
 
@@ -59,13 +60,18 @@ class TrainConfig:
     """Size of the learnt vector of each token; 0: one-hot vectors, as the book."""
     dropout: float = 0.0
     """Probability of zeroing an output between layers and before the last linear layer, in training."""
+    locked_dropout: bool = False
+    """Whether dropout zeroes the same units at every step of a sequence, instead of others at each."""
+    weight_dropout: float = 0.0
+    """Probability of zeroing a recurrent weight for the whole of an update."""
     tie_weights: bool = False
     """Score tokens by their embeddings; embedding must be num-hiddens."""
     init: Literal["auto", "book", "torch", "orthogonal"] = "auto"
     """First parameters. book: N(0, 0.01), biases 0. torch: those of torch.nn. orthogonal: recurrent matrices orthogonal
     gate by gate, the others Glorot-uniform, biases 0. auto: book for one layer as in the book, else torch."""
     forget_bias: float = 0.0
-    """Added to the first bias of the forget gate, in cells that have one."""
+    """Added to the first bias of the forget gate, or of a GRU's update gate, which has its part: units hold longer at
+    first what they have seen."""
     reset_after: DisallowNone[bool | None] = None
     """Whether the GRU's reset gate acts after the candidate's recurrent product, as in nn.GRU, or before it, as in the
     book (None: before; after with engine builtin, which has no other)."""
@@ -122,6 +128,10 @@ class TrainConfig:
     state k steps before, up to num-steps, and the largest singular values of its recurrent matrices."""
     precision: Literal["fp32", "bf16", "fp64"] = "fp32"
     """Numbers to compute in; bf16: products in bfloat16, parameters in float32 (autocast)."""
+    matmul_precision: Literal["highest", "high", "medium"] = "highest"
+    """How exact products in float32 have to be, as torch.set_float32_matmul_precision: medium may round what is
+    multiplied to bfloat16, which processors with instructions for it multiply up to eight times as fast; high to
+    TensorFloat32, on GPUs that have it. All else, sums of products too, stays float32."""
     compile: bool = False
     """Let torch.compile translate the model; the first update then takes long."""
     threads: int | None = None
@@ -162,7 +172,7 @@ class TrainConfig:
             raise ValueError(f"val_fraction must be between 0 and 1, received {self.val_fraction}")
 
     def _check_numbers(self) -> None:
-        for name in ("dropout", "beta1", "beta2", "test_fraction"):
+        for name in ("dropout", "weight_dropout", "beta1", "beta2", "test_fraction"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 0 and below 1, received {getattr(self, name)}")
         for name in ("weight_decay", "min_lr", "save_seconds"):
@@ -199,6 +209,8 @@ class TrainConfig:
                 f"engine builtin has the cells {', '.join(BUILTIN_CELLS)} of torch.nn alone, received {self.cell}: "
                 "engines fused and textbook have every cell"
             )
+        if self.locked_dropout or self.weight_dropout:
+            raise ValueError("engine builtin has neither locked_dropout nor weight_dropout: engine fused has both")
         if self.reset_after is False:
             raise ValueError(
                 "engine builtin cannot reset before the product: nn.GRU's reset gate acts after it, and no choice of "
@@ -216,7 +228,10 @@ class TrainConfig:
     def is_the_books(self) -> bool:
         """Whether the model is one of the book's own: one layer of its RNN, GRU or LSTM, with one bias a gate."""
         books_cell = self.cell in ("rnn", "lstm") or self.resets_after is False
-        plain = not (self.embedding or self.dropout or self.tie_weights) and self.init in ("auto", "book")
+        plain = not (self.embedding or self.dropout or self.weight_dropout or self.tie_weights) and self.init in (
+            "auto",
+            "book",
+        )
         return self.engine != "builtin" and books_cell and self.num_layers == 1 and plain
 
     @property

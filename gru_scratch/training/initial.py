@@ -40,11 +40,15 @@ def initialise(model: RNNModel, kind: str) -> None:
 
 @torch.no_grad()
 def add_forget_bias(model: RNNModel, value: float) -> None:
-    """Add `value` to the bias of the gate `f`, in every layer. ValueError if the cell has no such gate."""
+    """Add `value` to the bias of the gate `f`, or `z` of a GRU, in every layer. ValueError if the cell has neither."""
     gates = stacked_gates(model.rnn)
-    if "f" not in gates:
-        raise ValueError(f"forget_bias needs a cell with a forget gate f; the gates of this one are {', '.join(gates)}")
-    size, index = model.rnn.hidden_size, gates.index("f")
+    gate = next((name for name in ("f", "z") if name in gates), None)
+    if gate is None:
+        raise ValueError(
+            f"forget_bias needs a cell with a forget gate f or an update gate z; "
+            f"the gates of this one are {', '.join(gates)}"
+        )
+    size, index = model.rnn.hidden_size, gates.index(gate)
     for name, param in model.rnn.named_parameters():
         if name.startswith("bias_ih"):
             param[index * size : (index + 1) * size] += value

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gru_scratch.training.build import get_weights, set_weights, state_from_rows, state_to_rows
 from gru_scratch.training.checkpoint import Snapshot
+from gru_scratch.training.config import TrainConfig
 from gru_scratch.training.loop import Meter
 from gru_scratch.training.schedule import Bound
 
@@ -91,7 +92,8 @@ def _restore_generators(trainer: Trainer, tensors: Mapping[str, Tensor]) -> None
 
 
 def _check(trainer: Trainer, record: Mapping[str, Any]) -> None:
-    config, options = trainer.config, record["options"]
+    config = trainer.config
+    options = {**TrainConfig().to_json(), **record["options"]}  # an option that the run is older than had its default
     for name, value in config.to_json().items():
         if name not in MAY_DIFFER and options.get(name) != value:
             raise ValueError(f"the run was made with {name} {options.get(name)}, not {value}")
