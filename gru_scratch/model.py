@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gru_scratch.dropout import dropout
+from gru_scratch.dropout import DropoutMasks, dropout
 
 Device = torch.device | str | None
 GetParams = Callable[[int, int, Any], list[Tensor]]
@@ -56,7 +56,7 @@ class RNNModel(nn.Module):
         vocab_size: V.
         embedding_size: of the learnt vector of each token, which the layer then reads; 0: one-hot vectors.
         dropout: the probability of zeroing an output of the layer before it is scored, in training.
-        locked_dropout: whether it zeroes the same units at every step of a sequence.
+        dropout_masks: which, as :class:`gru_scratch.Recurrent`'s.
         tie_weights: whether the scores' weight is the embedding's; ValueError unless both are of one shape.
     """
 
@@ -70,11 +70,11 @@ class RNNModel(nn.Module):
         embedding_size: int = 0,
         dropout: float = 0.0,
         tie_weights: bool = False,
-        locked_dropout: bool = False,
+        dropout_masks: DropoutMasks = "torch",
     ) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocab_size, embedding_size) if embedding_size else None
-        self.dropout, self.locked_dropout = dropout, locked_dropout
+        self.dropout, self.dropout_masks = dropout, dropout_masks
         self.rnn = cast(Any, rnn_layer)
         self.vocab_size = vocab_size
         self.num_hiddens: int = self.rnn.hidden_size
@@ -97,7 +97,7 @@ class RNNModel(nn.Module):
         Y, state = self.rnn(X, state)  # (T, B, directions * H)
         if batch_first:
             Y = Y.transpose(0, 1)
-        Y = dropout(Y, self.dropout, self.training, self.locked_dropout)
+        Y = dropout(Y, self.dropout, self.training, self.dropout_masks)
         return self.linear(Y.reshape(-1, Y.shape[-1])), state
 
     def begin_state(self, device: Device = None, batch_size: int = 1) -> Any:

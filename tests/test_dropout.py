@@ -4,38 +4,52 @@ from __future__ import annotations
 
 import copy
 import pickle
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 from one_layer import assert_close
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from gru_scratch import GRU, LSTM, RNN, Recurrent
 from gru_scratch.cells import LSTMEquations
-from gru_scratch.dropout import dropout
+from gru_scratch.dropout import DropoutMasks, dropout, keep
 from gru_scratch.model import RNNModel
 
 T, B, D, H = 9, 4, 3, 6
 
 
-class TestFunction:
-    @pytest.mark.parametrize("locked", [False, True])
-    def test_in_training_what_stays_is_scaled_and_the_share_is_right(self, locked: bool) -> None:
-        y = dropout(torch.ones(50, 40, 30), 0.25, True, locked)
-        assert sorted(y.unique().tolist()) == pytest.approx([0, 1 / 0.75])
-        assert (y == 0).float().mean() == pytest.approx(0.25, abs=0.05)
-        assert ((y[0] == y).all()) == locked
+MASKS = get_args(DropoutMasks)
 
-    def test_otherwise_the_outputs_are_themselves_and_nothing_is_drawn(self) -> None:
+
+class TestFunction:
+    @pytest.mark.parametrize("masks", MASKS)
+    @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+    def test_in_training_what_stays_is_scaled_and_the_share_is_right(
+        self, masks: DropoutMasks, dtype: torch.dtype
+    ) -> None:
+        outputs = torch.ones(50, 40, 30, dtype=dtype, requires_grad=True)
+        y = dropout(outputs, 0.25, True, masks)
+        assert y.dtype == dtype
+        assert y.unique().tolist() == pytest.approx([0, 1 / 0.75], rel=1e-2)
+        assert (y == 0).double().mean() == pytest.approx(0.25, abs=0.04)
+        assert bool((y[0] == y).all()) == (masks == "locked")
+        y.sum().backward()  # type: ignore[no-untyped-call]
+        assert torch.equal(outputs.grad, y)
+
+    @pytest.mark.parametrize("masks", MASKS)
+    def test_otherwise_the_outputs_are_themselves_and_nothing_is_drawn(self, masks: DropoutMasks) -> None:
         outputs, before = torch.randn(T, B, H), torch.get_rng_state()
-        assert dropout(outputs, 0.5, training=False, locked=True) is outputs
-        assert dropout(outputs, 0.0, training=True, locked=True) is outputs
+        assert dropout(outputs, 0.5, False, masks) is outputs
+        assert dropout(outputs, 0.0, True, masks) is outputs
         assert torch.equal(torch.get_rng_state(), before)
 
-    def test_sequences_and_units_are_dropped_apart(self) -> None:
-        mask = dropout(torch.ones(T, 30, 20), 0.5, True, locked=True)[0]
+    @pytest.mark.parametrize("masks", MASKS)
+    def test_of_all_nothing_stays(self, masks: DropoutMasks) -> None:
+        assert not dropout(torch.randn(T, B, H), 1.0, True, masks).any()
+
+    def test_sequences_and_units_are_locked_apart(self) -> None:
+        mask = dropout(torch.ones(T, 30, 20), 0.5, True, "locked")[0]
         assert len(mask.unique(dim=0)) == 30
         assert len(mask.unique(dim=1).t()) == 20
 
@@ -63,7 +77,7 @@ class TestWeightDropout:
         torch.manual_seed(3)
         y, _ = layer(x)
         torch.manual_seed(3)
-        left = {name: F.dropout(w, 0.4) for name, w in plain.named_parameters() if "weight_hh" in name}
+        left = {name: w * keep(w, 0.4) for name, w in plain.named_parameters() if "weight_hh" in name}
         expected, _ = torch.func.functional_call(plain, left, (x,))
         assert_close(y, expected, 1e-10)
         gradients = torch.autograd.grad((y * share).sum(), list(layer.parameters()))
@@ -85,11 +99,15 @@ class TestWeightDropout:
         assert torch.equal(layer.eval()(x)[0], plain(x)[0])
 
     def test_it_is_shown_kept_and_copied(self, make: Any) -> None:
-        layer = make(D, H, num_layers=2, dropout=0.5, weight_dropout=0.25, locked_dropout=True)
+        layer = make(D, H, num_layers=2, dropout=0.5, weight_dropout=0.25, dropout_masks="locked")
         for twin in (layer, copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
             assert "weight_dropout=0.25" in repr(twin)
-            assert "locked_dropout=True" in repr(twin)
+            assert "dropout_masks='locked'" in repr(twin)
         assert "_dropout" not in repr(make(D, H))
+
+    def test_unknown_masks_are_refused(self, make: Any) -> None:
+        with pytest.raises(ValueError, match="dropout_masks must be one of 'torch', 'quick', 'locked', received 'x'"):
+            make(D, H, dropout_masks="x")
 
     @pytest.mark.parametrize("p", [-0.1, 1.0, float("nan")])
     def test_a_probability_that_leaves_nothing_is_refused(self, make: Any, p: float) -> None:
@@ -100,7 +118,7 @@ class TestWeightDropout:
 @pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 def test_locked_dropout_between_layers(make: Any) -> None:
     """The second layer reads the first one's outputs times one mask for all steps."""
-    layer = make(D, H, num_layers=2, dropout=0.5, locked_dropout=True).double()
+    layer = make(D, H, num_layers=2, dropout=0.5, dropout_masks="locked").double()
     lower, upper = make(D, H).double(), make(H, H).double()
     for k, one in enumerate((lower, upper)):
         one.load_state_dict({n[:-1] + "0": w for n, w in layer.state_dict().items() if n.endswith(str(k))})
@@ -109,20 +127,20 @@ def test_locked_dropout_between_layers(make: Any) -> None:
     y, _ = layer(x)
     torch.manual_seed(5)
     below = lower(x)[0]
-    mask = dropout(torch.ones_like(below), 0.5, True, locked=True)
+    mask = dropout(torch.ones_like(below), 0.5, True, "locked")
     assert mask.unique().tolist() == [0, 2]
     assert_close(y, upper(below * mask)[0], 1e-10)
 
 
-@pytest.mark.parametrize("options", [{"weight_dropout": 0.5}, {"locked_dropout": True}])
+@pytest.mark.parametrize("options", [{"weight_dropout": 0.5}, {"dropout_masks": "locked"}])
 @pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
 def test_torchscript_is_refused_what_torch_nn_has_not(options: dict[str, Any]) -> None:
-    with pytest.raises(RuntimeError, match=r"no nn\.GRU locks its dropout or drops weights"):
+    with pytest.raises(RuntimeError, match=r"no nn\.GRU drops out as this one does"):
         torch.jit.script(GRU(D, H, **options))
 
 
 def test_a_model_locks_the_dropout_before_its_scores() -> None:
-    model = RNNModel(GRU(D, H), D, dropout=0.5, locked_dropout=True)
+    model = RNNModel(GRU(D, H), D, dropout=0.5, dropout_masks="locked")
     seen: list[Tensor] = []
     model.linear.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
     model(torch.randint(D, (B, T)), None)

@@ -15,7 +15,7 @@ from torch.fx import Proxy
 from torch.nn.utils.rnn import PackedSequence
 
 from gru_scratch.cells.base import Cell
-from gru_scratch.dropout import dropout
+from gru_scratch.dropout import DropoutMasks, dropout
 from gru_scratch.fused import transformed
 from gru_scratch.layers import ragged
 from gru_scratch.layers.leaf import as_leaf
@@ -32,7 +32,7 @@ class RecurrentLayer:
 
     accepts_tokens = True
     engine: str = "fused"
-    locked_dropout: bool = False
+    dropout_masks: DropoutMasks = "torch"
     weight_dropout: float = 0.0
 
     cell: Cell
@@ -192,7 +192,7 @@ class RecurrentLayer:
         parameters: list[list[Parameters]],
         batch_of: Ragged | None,
     ) -> tuple[Tensor, Sequence[Tensor]]:
-        drop = partial(dropout, p=self.dropout, training=self.training, locked=self.locked_dropout)
+        drop = partial(dropout, p=self.dropout, training=self.training, masks=self.dropout_masks)
         return run_stack(self.engine, self.cell, inputs, states, parameters, batch_of, self.training, drop)
 
     def _start(self, input: Tensor, tokens: bool, batch: int, parameters: list[list[Parameters]]) -> Any:

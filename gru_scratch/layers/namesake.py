@@ -21,8 +21,8 @@ def as_namesake(module: nn.Module) -> nn.Module:
         raise RuntimeError(
             f"no nn.{namesake.__name__} has its reset gate before the product: TorchScript cannot run it"
         )
-    if getattr(module, "locked_dropout", False) or getattr(module, "weight_dropout", 0):
-        raise RuntimeError(f"no nn.{namesake.__name__} locks its dropout or drops weights: TorchScript cannot run it")
+    if getattr(module, "dropout_masks", "torch") != "torch" or getattr(module, "weight_dropout", 0):
+        raise RuntimeError(f"no nn.{namesake.__name__} drops out as this one does: TorchScript cannot run it")
     twin: nn.Module = namesake.__new__(namesake)
     twin.__dict__.update(module.__dict__)
     return twin

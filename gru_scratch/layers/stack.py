@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from gru_scratch import fused, unroll
 from gru_scratch.cells.base import Cell
+from gru_scratch.dropout import keep
 from gru_scratch.layers.ragged import Ragged, flip
 from gru_scratch.unroll import LayerWeights
 
@@ -40,7 +40,8 @@ class Parameters(NamedTuple):
 
     def drop(self, p: float) -> Parameters:
         """The same with each recurrent weight zero with probability ``p``, the others divided by 1 - p."""
-        return self._replace(weights=self.weights._replace(weight_hh=F.dropout(self.weights.weight_hh, p)))
+        weight_hh = self.weights.weight_hh
+        return self._replace(weights=self.weights._replace(weight_hh=weight_hh * keep(weight_hh, p)))
 
 
 def run_stack(

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gru_scratch.cells import Cell, GRUEquations, LSTMEquations, RNNEquations, make_cell
-from gru_scratch.dropout import check_weight_dropout
+from gru_scratch.dropout import DropoutMasks, check_dropout
 from gru_scratch.layers.compiling import let_the_compiler_in
 from gru_scratch.layers.layer import RecurrentLayer
 from gru_scratch.layers.namesake import as_namesake
@@ -34,14 +34,14 @@ class _Namesake(RecurrentLayer, nn.RNNBase):
         self,
         *args: Any,
         engine: str = "fused",
-        locked_dropout: bool = False,
+        dropout_masks: DropoutMasks = "torch",
         weight_dropout: float = 0.0,
         **kwargs: Any,
     ) -> None:
         check_engine(engine)
+        check_dropout(dropout_masks, weight_dropout)
         super().__init__(*args, **kwargs)
-        self.engine, self.locked_dropout = engine, bool(locked_dropout)
-        self.weight_dropout = check_weight_dropout(weight_dropout)
+        self.engine, self.dropout_masks, self.weight_dropout = engine, dropout_masks, float(weight_dropout)
 
     def __prepare_scriptable__(self) -> nn.Module:
         return as_namesake(self)
@@ -64,7 +64,7 @@ class _Namesake(RecurrentLayer, nn.RNNBase):
         """Do nothing: weights need no layout of their own here."""
 
     def extra_repr(self) -> str:
-        defaults = {"engine": "fused", "locked_dropout": False, "weight_dropout": 0.0}
+        defaults = {"engine": "fused", "dropout_masks": "torch", "weight_dropout": 0.0}
         own = [f", {k}={getattr(self, k)!r}" for k, default in defaults.items() if getattr(self, k) != default]
         return super().extra_repr() + "".join(own)
 
@@ -75,7 +75,7 @@ class RNN(_Namesake, nn.RNN):
     Args:
         engine: keyword only; "fused", or "textbook": the plain loop that autograd differentiates, slow and open to
             second derivatives.
-        locked_dropout, weight_dropout: keyword only, as :class:`Recurrent`'s. All other arguments are those of
+        dropout_masks, weight_dropout: keyword only, as :class:`Recurrent`'s. All other arguments are those of
             ``nn.RNN``.
 
     Raises:
@@ -100,7 +100,7 @@ class GRU(_Namesake, nn.GRU):
             ``nn.GRU``, or before it, as in the book. ``False`` keeps both biases, of which only the sum acts.
         engine: keyword only; "fused", or "textbook": the plain loop that autograd differentiates, slow and open to
             second derivatives.
-        locked_dropout, weight_dropout: keyword only, as :class:`Recurrent`'s. All other arguments are those of
+        dropout_masks, weight_dropout: keyword only, as :class:`Recurrent`'s. All other arguments are those of
             ``nn.GRU``.
 
     Raises:
@@ -132,7 +132,7 @@ class LSTM(_Namesake, nn.LSTM):
     Args:
         engine: keyword only; "fused", or "textbook": the plain loop that autograd differentiates, slow and open to
             second derivatives.
-        locked_dropout, weight_dropout: keyword only, as :class:`Recurrent`'s. All other arguments are those of
+        dropout_masks, weight_dropout: keyword only, as :class:`Recurrent`'s. All other arguments are those of
             ``nn.LSTM``.
 
     Raises:

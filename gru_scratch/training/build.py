@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from gru_scratch.cells import CellFile, is_path, make_cell, resolve_cell
 from gru_scratch.check import check_cell
 from gru_scratch.convert import scratch_to_torch, torch_to_scratch
+from gru_scratch.dropout import DropoutMasks
 from gru_scratch.layers import GRU, LSTM, RNN, Recurrent
 from gru_scratch.model import ForwardFn, GetParams, InitState, RNNModel, RNNModelScratch
 from gru_scratch.scratch import gru, lstm, rnn
@@ -56,7 +57,7 @@ def build_model(config: TrainConfig, vocab_size: int, device: torch.device, cell
             embedding_size=config.embedding,
             dropout=config.dropout,
             tie_weights=config.tie_weights,
-            locked_dropout=config.locked_dropout,
+            dropout_masks=_masks(config),
         )
         initialise(model, config.init)
         if config.forget_bias:
@@ -113,7 +114,7 @@ def _layer(config: TrainConfig, vocab_size: int, cell_file: CellFile | None = No
     }
     if config.engine == "builtin":
         return BUILTIN[config.cell](**sizes)
-    sizes |= {"locked_dropout": config.locked_dropout, "weight_dropout": config.weight_dropout}
+    sizes |= {"dropout_masks": _masks(config), "weight_dropout": config.weight_dropout}
     if config.resets_after is not None:
         sizes["reset_after"] = config.resets_after
     if config.cell in LAYERS:
@@ -123,6 +124,10 @@ def _layer(config: TrainConfig, vocab_size: int, cell_file: CellFile | None = No
     if is_path(config.cell):
         check_cell(cell)  # what an engine cannot see would train, and be wrong
     return Recurrent(cell, **sizes, engine=config.engine)
+
+
+def _masks(config: TrainConfig) -> DropoutMasks:
+    return "locked" if config.locked_dropout else "quick"
 
 
 def find_cell_file(config: TrainConfig) -> CellFile | None:

@@ -210,7 +210,9 @@ class TrainConfig:
                 "engines fused and textbook have every cell"
             )
         if self.locked_dropout or self.weight_dropout:
-            raise ValueError("engine builtin has neither locked_dropout nor weight_dropout: engine fused has both")
+            raise ValueError(
+                "engine builtin has neither locked_dropout nor weight_dropout: the other engines have both"
+            )
         if self.reset_after is False:
             raise ValueError(
                 "engine builtin cannot reset before the product: nn.GRU's reset gate acts after it, and no choice of "
