@@ -130,7 +130,7 @@ class TrainConfig:
     """Numbers to compute in; bf16: products in bfloat16, parameters in float32 (autocast)."""
     matmul_precision: Literal["highest", "high", "medium"] = "highest"
     """How exact products in float32 have to be, as torch.set_float32_matmul_precision: medium may round what is
-    multiplied to bfloat16, which processors with instructions for it multiply up to eight times as fast; high to
+    multiplied to bfloat16, which processors with instructions for it multiply up to three times as fast; high to
     TensorFloat32, on GPUs that have it. All else, sums of products too, stays float32."""
     compile: bool = False
     """Let torch.compile translate the model; the first update then takes long."""
@@ -230,10 +230,8 @@ class TrainConfig:
     def is_the_books(self) -> bool:
         """Whether the model is one of the book's own: one layer of its RNN, GRU or LSTM, with one bias a gate."""
         books_cell = self.cell in ("rnn", "lstm") or self.resets_after is False
-        plain = not (self.embedding or self.dropout or self.weight_dropout or self.tie_weights) and self.init in (
-            "auto",
-            "book",
-        )
+        extras = (self.embedding, self.dropout, self.weight_dropout, self.tie_weights)
+        plain = not any(extras) and self.init in ("auto", "book")
         return self.engine != "builtin" and books_cell and self.num_layers == 1 and plain
 
     @property

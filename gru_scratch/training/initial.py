@@ -45,7 +45,7 @@ def add_forget_bias(model: RNNModel, value: float) -> None:
     gate = next((name for name in ("f", "z") if name in gates), None)
     if gate is None:
         raise ValueError(
-            f"forget_bias needs a cell with a forget gate f or an update gate z; "
+            "forget_bias needs a cell with a forget gate f or an update gate z; "
             f"the gates of this one are {', '.join(gates)}"
         )
     size, index = model.rnn.hidden_size, gates.index(gate)
