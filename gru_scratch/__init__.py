@@ -7,7 +7,7 @@ an engine; ``unroll.py``, the loop over time; then ``sequence.py`` and ``bptt.py
 from gru_scratch.cells import Cell, Param, load_cell
 from gru_scratch.check import check_cell
 from gru_scratch.layers import GRU, LSTM, RNN, GRUCell, LSTMCell, Recurrent, RNNCell
-from gru_scratch.model import RNNModel, RNNModelScratch
+from gru_scratch.models.language import RNNModel, RNNModelScratch
 
 __all__ = [
     "GRU",

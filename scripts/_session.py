@@ -17,7 +17,7 @@ import tyro
 from _report import number, print_header, print_result, speed
 from tqdm import tqdm
 
-from gru_scratch.generate import samples
+from gru_scratch.generate.continuation import samples
 from gru_scratch.studies.results import plain
 from gru_scratch.studies.watch import watch_run
 from gru_scratch.training.advice import advice_if_stuck, unigram_loss

@@ -13,7 +13,7 @@ from pathlib import Path
 import tyro
 from _command import as_typed, run_command
 
-from gru_scratch.generate import clean_prefix, streams
+from gru_scratch.generate.continuation import clean_prefix, streams
 from gru_scratch.training.build import pick_device
 from gru_scratch.training.folder import load_run
 

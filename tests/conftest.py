@@ -9,8 +9,8 @@ from types import ModuleType
 
 import pytest
 import torch
-from book_package import NoAnimator, import_book
 from hypothesis import settings
+from support.book_package import NoAnimator, import_book
 
 from gru_scratch.text import corpus
 

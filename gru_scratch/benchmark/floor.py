@@ -16,7 +16,7 @@ from torch import Tensor
 
 from gru_scratch.benchmark.setting import Setting
 from gru_scratch.cells.base import Cell
-from gru_scratch.products import Product, add_gradient
+from gru_scratch.engines.fused.products import Product, add_gradient
 
 
 def products(cell: Cell, setting: Setting, device: torch.device) -> Callable[[], None]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from gru_scratch.benchmark.comparison import Builder, Comparison, Method, NotAvailableError, Program, compare
 from gru_scratch.benchmark.models import ModelKind, Programs
 from gru_scratch.benchmark.setting import Setting
-from gru_scratch.generate import continuation
+from gru_scratch.generate.continuation import continuation
 
 TOKENS = 100
 """Generated in one run."""

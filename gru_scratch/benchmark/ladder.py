@@ -16,7 +16,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gru_scratch import bptt, fused, products, unroll
 from gru_scratch.benchmark.comparison import Builder, Comparison, Method, Program, compare
 from gru_scratch.benchmark.models import ModelKind, Programs
 from gru_scratch.benchmark.report import difference_text, markdown, ratio_text
@@ -24,6 +23,8 @@ from gru_scratch.benchmark.setting import Setting
 from gru_scratch.benchmark.spread import paired_ratio
 from gru_scratch.benchmark.training_step import TrainingStep, step_of_module
 from gru_scratch.cells.base import Cell
+from gru_scratch.engines import fused, textbook
+from gru_scratch.engines.fused import bptt, products
 from gru_scratch.layers import Recurrent
 
 Run = Callable[..., tuple[Tensor, Any]]
@@ -46,7 +47,7 @@ def step_by_step(cell: Cell, inputs: Tensor, state: Any, *weights: Any) -> tuple
     """The textbook loop that projects each input when its step comes."""
     outputs = []
     for x in inputs:
-        output, state = unroll.run(cell, x.unsqueeze(0), state, *weights)
+        output, state = textbook.run(cell, x.unsqueeze(0), state, *weights)
         outputs.append(output)
     return torch.cat(outputs), state
 
@@ -102,8 +103,8 @@ _PLAIN = (products, "_kernels", products.Kernels)  # no other routine than PyTor
 RUNGS: Mapping[str, Rung] = MappingProxyType(
     {
         "all gates in one product": Rung(step_by_step, tokens=False),
-        "input projected before the loop": Rung(unroll.run, tokens=False),
-        "rows looked up for tokens": Rung(unroll.run),
+        "input projected before the loop": Rung(textbook.run, tokens=False),
+        "rows looked up for tokens": Rung(textbook.run),
         "backward by hand": Rung(fused.run, lacks=("derivative", "in_place"), changes=(_WHOLE, _PLAIN)),
         "derivative by hand": Rung(fused.run, lacks=("in_place",), changes=(_WHOLE, _PLAIN)),
         "equations in place": Rung(fused.run, changes=(_WHOLE, _PLAIN)),

@@ -21,7 +21,7 @@ from gru_scratch.cells import resolve_cell
 from gru_scratch.cells.base import Cell, make_cell
 from gru_scratch.convert import torch_to_scratch
 from gru_scratch.layers import GRU, LSTM, RNN, Recurrent
-from gru_scratch.model import RNNModel, RNNModelScratch
+from gru_scratch.models.language import RNNModel, RNNModelScratch
 from gru_scratch.scratch import gru, lstm, rnn
 
 ENGINES: Mapping[str, str] = MappingProxyType(

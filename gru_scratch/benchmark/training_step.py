@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from gru_scratch.benchmark.setting import Batch
 from gru_scratch.convert import scratch_to_torch
-from gru_scratch.model import RNNModel
+from gru_scratch.models.language import RNNModel
 
 
 class TrainingStep:

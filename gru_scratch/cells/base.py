@@ -191,7 +191,7 @@ class Cell:
 
     in_place: Any = None
     """Optional ``in_place(sequence)``: the forward loop, with the equations done in place in ``sequence.buffers``
-    (see :class:`gru_scratch.sequence.Sequence`)."""
+    (see :class:`gru_scratch.engines.fused.forward.Sequence`)."""
 
     buffers: tuple[int, ...] = ()
     """With ``in_place``: the widths, in gates, of the buffers (T, B, width * H) that it fills and backward reads."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from gru_scratch.cells.base import Cell, Coefficients, Gates, PreActivations, State, through_sigmoid, through_tanh
 
 if TYPE_CHECKING:
-    from gru_scratch.sequence import Sequence
+    from gru_scratch.engines.fused.forward import Sequence
 
 
 class LSTMState(NamedTuple):

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from gru_scratch.cells.base import Cell
-from gru_scratch.trace import VECTOR
+from gru_scratch.engines.trace import VECTOR
 
 BATCH, HIDDEN = 3, 5
 

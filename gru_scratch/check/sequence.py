@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gru_scratch import fused, unroll
 from gru_scratch.cells.base import Cell
 from gru_scratch.check.probe import BATCH, HIDDEN, differs, draw_masks, draw_params
-from gru_scratch.unroll import LayerWeights
+from gru_scratch.engines import fused, textbook
+from gru_scratch.engines.weights import LayerWeights
 
 STEPS, INPUTS, PROJECTED = 4, 6, 2
 
@@ -32,7 +32,7 @@ def wrong_sequence(cell: Cell) -> Iterator[str]:
     for layout, options in layouts.items():
         arguments, leaves = _random_layer(cell, **options)
         try:
-            expected = _results(unroll.run, equations, arguments, leaves)
+            expected = _results(textbook.run, equations, arguments, leaves)
             found = _results(fused.run, equations, arguments, leaves)
             in_place = _results(fused.run, cell, arguments, leaves)
         except Exception as error:

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from gru_scratch.cells.base import Cell, Coefficients
 from gru_scratch.check.probe import BATCH, HIDDEN, Probe, StepError, called, differs, draw_masks, look_at, outcome
-from gru_scratch.jacobian import Layout, Stretch, coefficients, outputs_of
-from gru_scratch.trace import VECTOR
+from gru_scratch.engines.fused.jacobian import Layout, Stretch, coefficients, outputs_of
+from gru_scratch.engines.trace import VECTOR
 
 
 def wrong_step(cell: Cell) -> Iterator[str]:

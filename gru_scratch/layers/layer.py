@@ -15,14 +15,14 @@ from torch.fx import Proxy
 from torch.nn.utils.rnn import PackedSequence
 
 from gru_scratch.cells.base import Cell
-from gru_scratch.dropout import DropoutMasks, dropout
-from gru_scratch.fused import transformed
+from gru_scratch.engines.fused.operators import transformed
+from gru_scratch.engines.weights import is_dense
 from gru_scratch.layers import ragged
+from gru_scratch.layers.dropout import DropoutMasks, dropout
 from gru_scratch.layers.leaf import as_leaf
 from gru_scratch.layers.number_types import autocast_type, check_devices, check_types
 from gru_scratch.layers.ragged import Ragged
 from gru_scratch.layers.stack import Parameters, run_stack
-from gru_scratch.unroll import is_dense
 
 TOKEN_TYPES = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from gru_scratch.unroll import is_dense
+from gru_scratch.engines.weights import is_dense
 
 _NAMES = {
     torch.bool: "Bool",

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.fx import Proxy
 
-from gru_scratch import unroll
 from gru_scratch.cells import Cell, GRUEquations, LSTMEquations, RNNEquations, make_cell
+from gru_scratch.engines import textbook
+from gru_scratch.engines.weights import LayerWeights
 from gru_scratch.layers.leaf import as_leaf
 from gru_scratch.layers.namesake import as_namesake
 from gru_scratch.layers.number_types import autocast_type, check_types
-from gru_scratch.unroll import LayerWeights
 
 RNN_CELLS = {nonlinearity: make_cell(RNNEquations(nonlinearity)) for nonlinearity in ("tanh", "relu")}
 GRU_CELLS = {reset_after: make_cell(GRUEquations(reset_after)) for reset_after in (True, False)}
@@ -45,14 +45,14 @@ class _OneStep(nn.modules.rnn.RNNCellBase):
         low = autocast_type(x, states, self.weight_hh)
         if low is None:
             check_types(x, states, self.weight_hh)
-            new: Any = unroll.run(cell, x.unsqueeze(0), cell.states(*states), weights)[1]
+            new: Any = textbook.run(cell, x.unsqueeze(0), cell.states(*states), weights)[1]
         else:
             types = self.autocast_types(low, [s.dtype for s in states])
             compute = reduce(torch.promote_types, types)
             weights = LayerWeights(*(None if w is None else w.to(compute) for w in weights))  # type: ignore[arg-type]
             with torch.autocast(x.device.type, enabled=False):
                 state = cell.states(*(s.to(compute) for s in states))
-                new = unroll.run(cell, x.to(compute).unsqueeze(0), state, weights)[1]
+                new = textbook.run(cell, x.to(compute).unsqueeze(0), state, weights)[1]
                 new = [s.to(t) for s, t in zip(new, types, strict=True)]
         return list(new) if batched else [s.squeeze(0) for s in new]
 

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.nn import init
 
 from gru_scratch.cells import Cell, Zoneout, make_cell
-from gru_scratch.dropout import DropoutMasks, check_dropout
+from gru_scratch.engines.weights import LayerWeights
+from gru_scratch.layers.dropout import DropoutMasks, check_dropout
 from gru_scratch.layers.layer import RecurrentLayer
 from gru_scratch.layers.stack import Parameters, check_engine
-from gru_scratch.unroll import LayerWeights
 
 
 class Recurrent(RecurrentLayer, nn.Module):

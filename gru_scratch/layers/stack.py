@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from gru_scratch import fused, unroll
 from gru_scratch.cells.base import Cell
-from gru_scratch.dropout import keep
+from gru_scratch.engines import fused, textbook
+from gru_scratch.engines.weights import LayerWeights
+from gru_scratch.layers.dropout import keep
 from gru_scratch.layers.ragged import Ragged, flip
-from gru_scratch.unroll import LayerWeights
 
-ENGINES: dict[str, Callable[..., tuple[Tensor, Any]]] = {"fused": fused.run, "textbook": unroll.run}
+ENGINES: dict[str, Callable[..., tuple[Tensor, Any]]] = {"fused": fused.run, "textbook": textbook.run}
 
 
 def check_engine(engine: str) -> str:

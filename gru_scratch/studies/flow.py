@@ -17,9 +17,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gru_scratch import unroll
 from gru_scratch.cells import Cell, State
-from gru_scratch.unroll import LayerWeights
+from gru_scratch.engines import textbook
+from gru_scratch.engines.weights import LayerWeights
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def gradient_flow(
     """Measure one layer on a batch of sequences, from the cell's initial state.
 
     Args:
-        cell, weights, params: the layer; see :func:`gru_scratch.unroll.run`.
+        cell, weights, params: the layer; see :func:`gru_scratch.engines.textbook.run`.
         inputs: (T, B, D), or symbols (T, B).
         lags: steps back, each from 1 to T.
         dtype: what to compute in.
@@ -95,7 +95,7 @@ def step_jacobian(
     N = sum(sizes)
     old = torch.cat(tuple(state), 1).repeat_interleave(N, 0).requires_grad_()  # (B * N, N)
     with torch.enable_grad():
-        _, new = unroll.run(
+        _, new = textbook.run(
             cell,
             x.repeat_interleave(N, 1),
             cell.states(*torch.split(old, sizes, 1)),
@@ -131,5 +131,5 @@ def _states(
     if weights.weight_hr is not None:
         start = start._replace(**{start._fields[0]: start[0].new_zeros(inputs.shape[1], weights.weight_hr.shape[0])})
     states = [start]
-    unroll.run(cell, inputs, start, weights, params, masks, observe=lambda t, state, gates: states.append(state))
+    textbook.run(cell, inputs, start, weights, params, masks, observe=lambda t, state, gates: states.append(state))
     return states

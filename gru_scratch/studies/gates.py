@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gru_scratch import unroll
 from gru_scratch.cells import Cell, Gates, State
 from gru_scratch.convert import from_scratch
+from gru_scratch.engines import textbook
 from gru_scratch.layers import GRU, LSTM, RNN
 from gru_scratch.layers.layer import RecurrentLayer
-from gru_scratch.model import RNNModel, RNNModelScratch
+from gru_scratch.models.language import RNNModel, RNNModelScratch
 from gru_scratch.scratch import gru, lstm, rnn
 
 Report = Callable[[int], None]
@@ -153,7 +153,7 @@ class _Watched(InPlaceOfLayer):
 
             masks = cell.draw_masks((*inputs.shape[:2], layer.hidden_size), False, parameters.weights.weight_hh)
             weights, own = parameters
-            inputs, _ = unroll.run(cell, inputs, start, weights, own, masks, observe=keep)
+            inputs, _ = textbook.run(cell, inputs, start, weights, own, masks, observe=keep)
             self.gates.append(gates_of_layer)
             self.states.append(states_of_layer)
         return inputs, state

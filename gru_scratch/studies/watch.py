@@ -9,15 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gru_scratch import unroll
 from gru_scratch.cells import Cell, GRUEquations, make_cell, resolve_cell
+from gru_scratch.engines import textbook
+from gru_scratch.engines.weights import LayerWeights
 from gru_scratch.layers.layer import RecurrentLayer
 from gru_scratch.studies.flow import Flow, gradient_flow, singular_values, spread_lags
 from gru_scratch.text.batches import Corpus
 from gru_scratch.training.build import Model, get_weights
 from gru_scratch.training.config import TrainConfig
 from gru_scratch.training.trainer import Trainer
-from gru_scratch.unroll import LayerWeights
 
 
 @dataclass(frozen=True)
@@ -78,5 +78,5 @@ def model_flow(cell: Cell, weights: Mapping[str, Tensor], tokens: Tensor, lags: 
         found.append(LayerFlow(len(found), flow, singular_values(cell, layer)))
         start = cell.initial_state(inputs.shape[1], layer.hidden_size, dtype=layer.weight_hh.dtype)
         masks = cell.draw_masks((*inputs.shape[:2], layer.hidden_size), False, layer.weight_hh)
-        inputs, _ = unroll.run(cell, inputs, start, layer, own, masks)
+        inputs, _ = textbook.run(cell, inputs, start, layer, own, masks)
     return found

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from gru_scratch.cells import CellFile, is_path, make_cell, resolve_cell
 from gru_scratch.check import check_cell
 from gru_scratch.convert import scratch_to_torch, torch_to_scratch
-from gru_scratch.dropout import DropoutMasks
 from gru_scratch.layers import GRU, LSTM, RNN, Recurrent
-from gru_scratch.model import ForwardFn, GetParams, InitState, RNNModel, RNNModelScratch
+from gru_scratch.layers.dropout import DropoutMasks
+from gru_scratch.models.language import ForwardFn, GetParams, InitState, RNNModel, RNNModelScratch
 from gru_scratch.scratch import gru, lstm, rnn
 from gru_scratch.training.config import TrainConfig
 from gru_scratch.training.initial import add_forget_bias, initialise

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
-from gru_scratch.model import RNNModelScratch
+from gru_scratch.models.language import RNNModelScratch
 from gru_scratch.training.build import Model
 from gru_scratch.training.config import TrainConfig
 from gru_scratch.training.processes import ONE_PROCESS, Processes

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import init
 
-from gru_scratch.model import RNNModel
+from gru_scratch.models.language import RNNModel
 
 BUILTIN_GATES = {"LSTM": ("i", "f", "g", "o"), "GRU": ("r", "z", "n")}
 """Which gate stands where in the stacked parameters of `torch.nn`'s layers."""

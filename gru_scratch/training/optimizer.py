@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gru_scratch.model import RNNModel, RNNModelScratch
+from gru_scratch.models.language import RNNModel, RNNModelScratch
 from gru_scratch.training.config import TrainConfig
 from gru_scratch.training.update import grad_clipping, named_parameters, not_finite, sgd
 

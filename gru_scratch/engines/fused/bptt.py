@@ -1,0 +1,289 @@
+"""Engine "fused", backward: back-propagation through time, by hand.
+
+A cell is elementwise once its products are done, so its Jacobian is diagonal and, after the forward pass, known for
+many steps at once. The reverse loop keeps a multiplication and a product a step::
+
+    D_t   = C_t * d_t                              gradient of the pre-activations; C_t: the coefficients
+    d_t-1 = dL/dy_t-1 + K_t * d_t + D_t W_hh       gradient of the state before: by its output, directly, by the product
+
+Time is walked in stretches whose coefficients stay in cache; a stretch's share of the weights' gradient is one product.
+
+Legend: ``T`` steps, ``B`` batch, ``D`` input size, ``H`` hidden size, ``P`` size of the projected state, ``G`` gates.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from gru_scratch.cells.base import Cell, Coefficients
+from gru_scratch.engines.fused.forward import clear_dead_rows, live_rows, rows_alive, runs_in_place, untracked
+from gru_scratch.engines.fused.jacobian import (
+    Blocks,
+    Layout,
+    Stretch,
+    coefficients,
+    lay_coefficients,
+    outputs_of,
+    vector_of,
+    whole_step,
+)
+from gru_scratch.engines.fused.products import Product
+from gru_scratch.engines.fused.weight_gradients import PROJECTED, WeightGradients
+from gru_scratch.engines.trace import VECTOR, by_name
+from gru_scratch.engines.weights import LayerWeights
+
+STRETCH = 2**18
+"""A stretch of time has up to about so many elements of one gate: so few that all coefficients stay in a cache;"""
+
+STRETCH_ROWS = 1024
+"""or up to about so many rows, or three for each unit, where that is more: the weights' products want many."""
+
+
+class Gradients(NamedTuple):
+    """What backward returns; each has the shape of what it is the gradient of."""
+
+    inputs: Tensor | None
+    state: tuple[Tensor, ...]
+    weights: LayerWeights
+    params: dict[str, Tensor]
+
+
+def backward(
+    cell: Cell,
+    inputs: Tensor,
+    weights: LayerWeights,
+    params: Mapping[str, Tensor],
+    masks: Mapping[str, Tensor],
+    lengths: Tensor | None,
+    states: Sequence[Tensor],
+    buffers: Sequence[Tensor],
+    grad_outputs: Tensor,
+    grad_state: Sequence[Tensor],
+    inputs_need_grad: bool,
+) -> Gradients:
+    """The gradients of a loss with respect to everything that went in.
+
+    Args:
+        states, buffers: what :func:`gru_scratch.engines.fused.forward.forward` returned.
+        grad_outputs: of the outputs, (T, B, P or H).
+        grad_state: of the states after the last step, (B, P or H), (B, H), ...
+        inputs_need_grad: whether to compute the inputs' gradient too.
+    """
+    steps, batch = inputs.shape[:2]
+    rows = rows_alive(lengths, steps)
+    loop = _ReverseLoop(cell, weights, params, rows, grad_outputs, grad_state)
+    found_weights = WeightGradients(cell, inputs, weights, params, loop.layout, rows, inputs_need_grad)
+    whole = Stretch(tuple(s[:-1] for s in states), tuple(s[1:] for s in states), tuple(buffers), masks)
+    length = stretch_length(steps, batch, weights)
+    loop.make_room(length)
+    for stop in range(steps, 0, -length):
+        part = slice(max(0, stop - length), stop)
+        stretch = whole.steps(part)
+        found_weights.add(part, stretch, *loop.walk(part, stretch, found_weights.d_params))
+    return Gradients(found_weights.d_inputs, loop.initial(), found_weights.result(), found_weights.d_params)
+
+
+def stretch_length(steps: int, batch: int, weights: LayerWeights) -> int:
+    """Steps in a stretch, all about as long; in half precision all of them, since partial sums would be rounded."""
+    if weights.weight_hh.dtype in (torch.bfloat16, torch.float16):
+        return max(1, steps)
+    rows = max(STRETCH_ROWS, STRETCH // weights.hidden_size, 3 * weights.hidden_size)
+    stretches = max(1, math.ceil(steps * batch / rows))
+    return max(1, math.ceil(steps / stretches))
+
+
+class _ReverseLoop:
+    """One layer walked back in time: ``d`` is the gradient of the states, ``spare`` the room for the step before's."""
+
+    def __init__(
+        self,
+        cell: Cell,
+        weights: LayerWeights,
+        params: Mapping[str, Tensor],
+        rows: list[int] | None,  # of the batch, going on at each step
+        grad_outputs: Tensor,
+        grad_state: Sequence[Tensor],
+    ) -> None:
+        self.cell, self.weights, self.params, self.rows = cell, weights, params, rows
+        self.layout = Layout(cell)
+        self.grad_outputs, self.grad_state = grad_outputs, grad_state
+        self.batch = grad_outputs.shape[1]
+        self.d = [torch.empty_like(g, memory_format=torch.contiguous_format) for g in grad_state]
+        self.spare = [torch.empty_like(d) for d in self.d]
+        self.alive = 0  # rows of d that hold a gradient
+        # What the outputs add to the gradient of the state before each step, in the rows that go on.
+        self.arriving = [None, *live_rows(grad_outputs[:-1], None if rows is None else rows[1:])]
+
+    def make_room(self, steps: int) -> None:
+        """Buffers for a stretch of so many steps."""
+        weights, H = self.weights, self.weights.hidden_size
+        new = weights.weight_hh.new_empty
+        self.D = self.layout.new(weights.weight_hh, steps, self.batch, H)
+        how = (self.batch, len(self.grad_outputs), self.rows is not None)
+        self.W_h = Product(weights.weight_hh[: self.layout.first * H].t(), *how)
+        self.W_v = Product(weights.weight_hh[-H:].t(), *how) if self.cell.second_product else None
+        self.d_vector = new(self.batch, H)
+        self.kept: dict[str, Tensor] = {}
+        if weights.weight_hr is not None:
+            self.kept[PROJECTED] = new(steps, self.batch, len(weights.weight_hr))
+        if self.params and self.cell.elementwise:
+            self.kept.update({name: new(steps, self.batch, H) for name in outputs_of(self.cell)})
+
+    def walk(
+        self, part: slice, stretch: Stretch, d_params: dict[str, Tensor]
+    ) -> tuple[Blocks, dict[str, Tensor], Tensor | None]:
+        """Walk the steps ``part`` back.
+
+        Returns:
+            The gradients of their pre-activations, in blocks; what is kept; the second product's vector.
+            A cell that is not elementwise adds to ``d_params`` on the way.
+        """
+        cell, vector = self.cell, None
+        steps = part.stop - part.start
+        D = tuple(block[:steps] for block in self.D)
+        kept = {name: buffer[:steps] for name, buffer in self.kept.items()}
+        rows = None if self.rows is None else self.rows[part]
+        if cell.elementwise:
+            in_place, places = runs_in_place(cell, self.weights), self.layout.places(D)
+            found, vector = coefficients(cell, stretch, self.params, in_place, places)
+            with untracked():
+                self._walk_diagonal(part.start, found, D, rows)
+        else:
+            self._walk_by_step(part.start, stretch, D, d_params)
+            if cell.second_product:
+                vector = vector_of(cell, stretch, self.params)
+        for buffer in D:
+            clear_dead_rows(buffer, rows)
+        if vector is not None and rows is not None:  # which might be anything where a sequence has ended
+            vector = vector.clone()
+            clear_dead_rows(vector, rows)
+        return D, kept, vector
+
+    def initial(self) -> tuple[Tensor, ...]:
+        """The gradient of the initial states, once all steps are walked."""
+        self._bring_in(slice(self.alive, self.batch))
+        return tuple(self.d)
+
+    def _arrive(self, step: int) -> list[Tensor]:
+        """The gradients of the new states at a step, of the sequences that go on there."""
+        rows = self.batch if self.rows is None else self.rows[step]
+        if rows > self.alive:
+            ended = slice(self.alive, rows)
+            self._bring_in(ended)
+            self.d[0][ended] += self.grad_outputs[step, ended]
+        return self.d if self.rows is None else [d[:rows] for d in self.d]
+
+    def _bring_in(self, ended: slice) -> None:
+        """Sequences that end here start from the gradient of their last state."""
+        for d, final in zip(self.d, self.grad_state, strict=True):
+            d[ended] = final[ended]
+        self.alive = ended.stop
+
+    def _unproject(self, t: int, d: list[Tensor]) -> list[Tensor]:
+        """From the gradient of the projected state to that of the state."""
+        if self.weights.weight_hr is None:
+            return d
+        self.kept[PROJECTED][t, : self.alive] = d[0]
+        return [d[0] @ self.weights.weight_hr, *d[1:]]
+
+    def _keep(self, t: int, names: Sequence[str], gradients: Sequence[Tensor]) -> None:
+        for name, gradient in zip(names, gradients, strict=True):
+            self.kept[name][t, : self.alive] = gradient
+
+    def _walk_diagonal(self, start: int, found: Coefficients, D: Blocks, rows: list[int] | None) -> None:
+        """Multiply and take the product, step by step; the coefficients laid in D become gradients in place."""
+        names, layout = outputs_of(self.cell), self.layout
+        states = self.cell.states._fields
+        terms = [
+            (
+                names.index(x.source),
+                live_rows(_columns(D[x.block], x.first, x.last), rows),
+                live_rows(x.extra[0], rows) if x.extra else None,
+            )
+            for x in lay_coefficients(found, layout, D)
+        ]
+        of_states = [term for term in terms if term[0] < len(states)]
+        of_vector = [term for term in terms if term[0] == len(states)]
+        chains = [
+            (j, k, live_rows(found[source][f"new.{name}"], rows))
+            for j, source in enumerate(states)
+            for k, name in enumerate(states)
+            if f"new.{name}" in found[source]
+        ]
+        direct = [
+            [(names.index(source), live_rows(row[name], rows)) for source, row in found.items() if name in row]
+            for name in states
+        ]
+        if self.weights.weight_hr is not None:
+            direct[0] = []  # a projected state enters through its product alone
+        D_h, D_v = (live_rows(block.flatten(2), rows) for block in D[:2])
+        for t in range(len(D_h) - 1, -1, -1):
+            d = self._unproject(t, self._arrive(start + t))
+            if self.params:
+                self._keep(t, states, d)
+            for j, k, slopes in chains:
+                d[k].addcmul_(d[j], slopes[t])
+            _multiply(of_states, t, d)
+            if self.W_v is not None:
+                d = [*d, self.W_v.write(self.d_vector[: self.alive], D_v[t])]
+                _multiply(of_vector, t, d)
+                if self.params:
+                    self._keep(t, (VECTOR,), d[-1:])
+            targets = self.spare if rows is None else [spare[: self.alive] for spare in self.spare]
+            for k, target in enumerate(targets):
+                base = self.arriving[start + t] if k == 0 else None
+                for j, slopes in direct[k]:
+                    if base is None:
+                        base = torch.mul(d[j], slopes[t], out=target)
+                    else:
+                        base = torch.addcmul(base, d[j], slopes[t], out=target)
+                if k == 0:
+                    self.W_h.write(target, D_h[t], base)
+                elif base is None:
+                    target.zero_()
+            self.d, self.spare = self.spare, self.d
+
+    def _walk_by_step(self, start: int, stretch: Stretch, D: Blocks, d_params: dict[str, Tensor]) -> None:
+        """For a cell that mixes the units of a row: a vector-Jacobian product a step."""
+        cell, params = self.cell, dict(self.params)
+        for t in range(len(D[0]) - 1, -1, -1):
+            d = self._unproject(t, self._arrive(start + t))
+            n = self.alive
+            here = stretch.at(t, n)
+            pulled: Any = torch.func.vjp(whole_step(cell, here.masks), here.buffers, here.before, params)
+            outputs, pull = pulled
+            if self.W_v is not None:
+                nothing = torch.zeros_like(outputs[-1])
+                d = [*d, self.W_v.write(self.d_vector[:n], pull((*d, nothing))[0][2])]
+            buffers, state, found_params = pull(tuple(d))
+            for name, value in by_name(cell, buffers).items():
+                block, column = self.layout.columns[name]
+                D[block][t, :n, column] = value
+            for name, value in found_params.items():
+                d_params[name] += value
+            for spare, value in zip(self.spare, state, strict=True):
+                spare[:n] = value
+            self.W_h.add_to(self.spare[0][:n], D[0][t, :n].flatten(1))
+            if (arriving := self.arriving[start + t]) is not None:
+                self.spare[0][:n] += arriving
+            self.d, self.spare = self.spare, self.d
+
+
+def _multiply(terms: Sequence[tuple[int, Sequence[Tensor], Sequence[Tensor] | None]], t: int, d: list[Tensor]) -> None:
+    """Turn coefficients into gradients, or add to gradients those by further coefficients."""
+    for source, columns, slopes in terms:
+        here, gradient = columns[t], d[source]
+        if slopes is not None:
+            here.addcmul_(slopes[t], gradient)
+        else:
+            here.mul_(gradient if here.dim() == 2 else gradient.unsqueeze(1))
+
+
+def _columns(block: Tensor, first: int, last: int) -> Tensor:
+    """(t, B, columns, H) of a block of D; (t, B, H) of one column: it multiplies faster without that dimension."""
+    return block[:, :, first] if last == first + 1 else block[:, :, first:last]

@@ -1,0 +1,75 @@
+"""Engine "textbook": a cell over time, forward, as the book's loop; autograd differentiates.
+
+Slow and open: every operation is PyTorch's own, so double backward, ``torch.func`` and forward mode work.
+
+Legend: ``T`` steps, ``B`` batch, ``D`` input size, ``H`` hidden size, ``P`` size of the projected state, ``G`` gates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from gru_scratch.cells.base import Cell, Gates, State
+from gru_scratch.engines.weights import LayerWeights, project
+
+Observer = Callable[[int, State, Gates], None]
+"""Called after every step with its index, the new state and the gates."""
+
+
+def run(
+    cell: Cell,
+    inputs: Tensor,
+    state: State,
+    weights: LayerWeights,
+    params: Mapping[str, Tensor] | None = None,
+    masks: Mapping[str, Tensor] | None = None,
+    lengths: Tensor | None = None,
+    observe: Observer | None = None,
+) -> tuple[Tensor, State]:
+    """Run ``cell`` over a sequence, step by step.
+
+    Args:
+        cell: the equations of one step.
+        inputs: (T, B, D), or token indices (T, B), which stand for one-hot vectors of size D.
+        state: the cell's NamedTuple, the first field (B, P or H), the others (B, H).
+        weights: the layer's parameters.
+        params: the cell's own parameters, by name.
+        masks: what ``cell.draw_masks`` drew, (T, B, H) each.
+        lengths: (B,), or None: past its length a sequence's outputs are zero and its state stays.
+        observe: called after every step.
+
+    Returns:
+        The first state of every step, (T, B, P or H), and the state after the last.
+    """
+    weight_hh, bias_hh = weights.weight_hh, weights.bias_hh
+    split = len(cell.first_product) * weights.hidden_size
+    x_all = project(inputs, weights)
+    outputs = []
+    for t, x_t in enumerate(x_all.unbind(0)):
+        extras = {**(params or {}), **{name: mask[t] for name, mask in (masks or {}).items()}}
+        x = cell.name_x(x_t)
+        h = cell.name_h(F.linear(state[0], weight_hh[:split], None if bias_hh is None else bias_hh[:split]))
+        if cell.second_product is None:
+            new, gates = cell.step(x, h, state, **extras)
+        else:
+            vector, gates = cell.before(x, h, state, **extras)
+            product = F.linear(vector, weight_hh[split:], None if bias_hh is None else bias_hh[split:])
+            new, gates = cell.after(x, h, state, gates, product, **extras)
+        if weights.weight_hr is not None:
+            new = new._replace(**{new._fields[0]: F.linear(new[0], weights.weight_hr)})
+        output = new[0]
+        if lengths is not None:
+            alive = (t < lengths).unsqueeze(-1)  # (B, 1)
+            new = type(new)(*(torch.where(alive, after, before) for after, before in zip(new, state, strict=True)))
+            output = torch.where(alive, new[0], torch.zeros_like(new[0]))
+        state = new
+        outputs.append(output)
+        if observe is not None:
+            observe(t, state, gates)
+    if not outputs:
+        return state[0].new_zeros(0, *state[0].shape), state
+    return torch.stack(outputs), state

@@ -1,0 +1,168 @@
+"""One token at a time through a model, in buffers made once: what generation spends its time in.
+
+Calling a layer for a single step costs more than the step: arguments are checked, results allocated, and the input is
+multiplied by its weights although a token only picks a row of them. Here all that is done once, beforehand; a step is
+then two products a layer and the cell's own equations.
+
+Legend: ``B`` sequences, ``V`` vocabulary, ``D`` input size, ``G`` gates, ``H`` hidden size, ``P`` size of the projected
+state, ``L`` layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeGuard
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gru_scratch.cells.base import Cell, State
+from gru_scratch.engines.weights import LayerWeights, project
+from gru_scratch.layers.layer import RecurrentLayer
+from gru_scratch.layers.stack import Parameters
+from gru_scratch.models.language import RNNModel
+
+TABLE_SIZE = 1 << 24
+"""The most numbers that the input's pre-activations of all tokens, (V, G * H), may be, to be kept as a table."""
+
+Product = Callable[[Tensor], Tensor]
+"""From rows, or from tokens, to rows in a buffer of its own: what the last call gave is written over."""
+
+
+class Stepper:
+    """A model in evaluation, reading ``batch_size`` sequences side by side; its state is carried from call to call.
+
+    It takes the parameters as they are when it is made: make a new one after they have changed. No gradient flows.
+    """
+
+    @torch.inference_mode()
+    def __init__(self, model: RNNModel, batch_size: int = 1) -> None:
+        layer, head = model.rnn, model.linear
+        cell: Cell = layer.cell
+        start = layer.initial_state(batch_size, device=head.weight.device, dtype=head.weight.dtype)
+        starts = zip(*(start if isinstance(start, tuple) else (start,)), strict=True)  # each layer's (B, P or H)
+        parameters = [directions[0] for directions in layer.layer_parameters()]
+        self._layers: list[_Layer] = []
+        for depth, (each, state) in enumerate(zip(parameters, starts, strict=True)):
+            weights = each.weights
+            x = weights.weight_ih.new_empty(batch_size, len(weights.weight_ih))
+            if depth == 0:
+                read = _reader_of_tokens(weights, model.embedding, x)
+            else:
+                read = _product(weights.weight_ih, weights.bias_ih, x)
+            self._layers.append(_Layer(cell, each, cell.states(*(s.clone() for s in state)), read, x))
+        self._score = _product(head.weight, head.bias, head.weight.new_empty(batch_size, len(head.weight)))
+
+    @torch.inference_mode()
+    def read(self, tokens: Tensor) -> None:
+        """Read a token of each sequence, (B,)."""
+        self._advance(tokens)
+
+    @torch.inference_mode()
+    def score(self, tokens: Tensor) -> Tensor:
+        """Read a token of each sequence, (B,) → the scores of the next, (B, V), which the next call writes over."""
+        return self._score(self._advance(tokens))
+
+    def _advance(self, tokens: Tensor) -> Tensor:
+        below = tokens
+        for layer in self._layers:
+            below = layer.step(below)
+        return below
+
+    @property
+    def state(self) -> Any:
+        """The state as the layer returns it: (L, B, P or H), or a tuple of such."""
+        states = tuple(torch.stack(each) for each in zip(*(layer.state for layer in self._layers), strict=True))
+        return states[0] if len(states) == 1 else states
+
+
+def can_step(model: object) -> TypeGuard[RNNModel]:
+    """Whether a :class:`Stepper` computes what calls of ``model`` do: a fused layer in one direction, without a
+    subclass, a hook or autocast that would have a part in it."""
+    if not (isinstance(model, RNNModel) and type(model).forward is RNNModel.forward):
+        return False
+    layer = model.rnn
+    ours = isinstance(layer, RecurrentLayer) and type(layer).forward is RecurrentLayer.forward
+    if not (ours and layer.engine == "fused" and not layer.bidirectional):
+        return False
+    if type(model.linear) is not nn.Linear or type(model.embedding) not in (nn.Embedding, type(None)):
+        return False
+    if any(module._forward_hooks or module._forward_pre_hooks for module in model.modules()):
+        return False
+    device = model.linear.weight.device.type
+    return not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device))
+
+
+class _Layer:
+    """One layer: its state, and the step that changes it."""
+
+    def __init__(self, cell: Cell, parameters: Parameters, state: State, read: Product, x: Tensor) -> None:
+        weights = parameters.weights
+        self.cell, self.own, self.weights, self.state = cell, dict(parameters.own), weights, state
+        self.read = read
+        split = len(cell.first_product) * weights.hidden_size
+        biases = (None, None) if weights.bias_hh is None else (weights.bias_hh[:split], weights.bias_hh[split:])
+        h = x.new_empty(len(x), split)
+        self.multiply = _product(weights.weight_hh[:split], biases[0], h)
+        self.multiply_second = _product(weights.weight_hh[split:], biases[1], x.new_empty(len(x), x.shape[1] - split))
+        self.x, self.h = cell.name_x(x), cell.name_h(h)
+        self.project: Product = _same
+        if weights.weight_hr is not None:
+            self.project = _product(weights.weight_hr, None, x.new_empty(len(x), len(weights.weight_hr)))
+        in_place = cell.in_place_step is not None and weights.weight_hr is None
+        self.advance = cell.in_place_step(x, h, state, self.multiply_second) if in_place else self._by_equations
+
+    def step(self, below: Tensor) -> Tensor:
+        """Tokens, or the outputs of the layer below → the outputs, (B, P or H)."""
+        self.read(below)
+        self.multiply(self.state[0])
+        self.advance()
+        output: Tensor = self.state[0]
+        return output
+
+    def _by_equations(self) -> None:
+        """The cell's own equations, for a cell without a step of its own in place."""
+        cell, state, weight = self.cell, self.state, self.weights.weight_hh
+        masks = cell.draw_masks((1, len(state[0]), self.weights.hidden_size), False, weight) if cell.masks else {}
+        extras = {**self.own, **{name: mask[0] for name, mask in masks.items()}}
+        if cell.second_product:
+            vector, gates = cell.before(self.x, self.h, state, **extras)
+            new, _ = cell.after(self.x, self.h, state, gates, self.multiply_second(vector), **extras)
+        else:
+            new, _ = cell.step(self.x, self.h, state, **extras)
+        first, *others = new
+        # Copies: what a cell returns may lie in a buffer, or in the state before.
+        self.state = cell.states(self.project(first).clone(), *(s.clone() for s in others))
+
+
+def _same(rows: Tensor) -> Tensor:
+    return rows
+
+
+def _product(weight: Tensor, bias: Tensor | None, out: Tensor) -> Product:
+    """``rows W^T + b``, (B, columns of W) → (B, rows of W), in ``out``."""
+    if bias is None:
+        bias = weight.new_zeros(len(weight))
+    if len(out) > 1:
+        columns = weight.t()
+        return lambda rows: torch.addmm(bias, rows, columns, out=out)
+    row = out[0]
+
+    def multiply(rows: Tensor) -> Tensor:
+        torch.addmv(bias, weight, rows[0], out=row)
+        return out
+
+    return multiply
+
+
+def _reader_of_tokens(weights: LayerWeights, embedding: nn.Embedding | None, out: Tensor) -> Product:
+    """``x W_x + b`` of tokens (B,), in ``out``: where the vocabulary is not too large, a row of a table made once."""
+    vectors = None if embedding is None else embedding.weight
+    vocab_size = weights.weight_ih.shape[1] if vectors is None else len(vectors)
+    if vocab_size * len(weights.weight_ih) <= TABLE_SIZE:
+        table = project(torch.arange(vocab_size, device=out.device) if vectors is None else vectors, weights)
+        return lambda tokens: torch.index_select(table, 0, tokens, out=out)
+    if vectors is None:
+        return lambda tokens: out.copy_(project(tokens, weights))
+    return lambda tokens: out.copy_(project(F.embedding(tokens, vectors), weights))

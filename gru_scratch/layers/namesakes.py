@@ -1,0 +1,157 @@
+"""``RNN``, ``GRU`` and ``LSTM``: the layers of ``torch.nn``, with the recurrence computed here.
+
+They subclass their namesakes for all that is not recurrence: constructor, parameters, checks, ``repr``, serialisation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gru_scratch.cells import Cell, GRUEquations, LSTMEquations, RNNEquations, make_cell
+from gru_scratch.engines.weights import LayerWeights
+from gru_scratch.layers.compiling import let_the_compiler_in
+from gru_scratch.layers.dropout import DropoutMasks, check_dropout
+from gru_scratch.layers.layer import RecurrentLayer
+from gru_scratch.layers.namesake import as_namesake
+from gru_scratch.layers.number_types import check_types
+from gru_scratch.layers.stack import Parameters, check_engine
+
+RNN_CELLS = {"RNN_TANH": make_cell(RNNEquations("tanh")), "RNN_RELU": make_cell(RNNEquations("relu"))}
+GRU_CELLS = {reset_after: make_cell(GRUEquations(reset_after)) for reset_after in (True, False)}
+LSTM_CELL = make_cell(LSTMEquations())
+
+let_the_compiler_in()
+
+
+class _Namesake(RecurrentLayer, nn.RNNBase):
+    """What the three share."""
+
+    def __init__(
+        self,
+        *args: Any,
+        engine: str = "fused",
+        dropout_masks: DropoutMasks = "torch",
+        weight_dropout: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        check_engine(engine)
+        check_dropout(dropout_masks, weight_dropout)
+        super().__init__(*args, **kwargs)
+        self.engine, self.dropout_masks, self.weight_dropout = engine, dropout_masks, float(weight_dropout)
+
+    def __prepare_scriptable__(self) -> nn.Module:
+        return as_namesake(self)
+
+    def layer_parameters(self) -> list[list[Parameters]]:
+        """The parameters as they are now: a weight may have been replaced, parametrised or pruned."""
+        directions = 2 if self.bidirectional else 1
+        found = [Parameters(self._weights(names), {}) for names in self._all_weights]
+        return [found[k : k + directions] for k in range(0, len(found), directions)]
+
+    def _weights(self, names: list[str]) -> LayerWeights:
+        return LayerWeights(**{name.rpartition("_l")[0]: getattr(self, name) for name in names})
+
+    def check_input(self, input: Tensor, batch_sizes: Tensor | None) -> None:
+        if not torch.compiler.is_compiling():
+            self._update_flat_weights()  # where the check finds the weights' type
+        super().check_input(input, batch_sizes)
+
+    def flatten_parameters(self) -> None:
+        """Do nothing: weights need no layout of their own here."""
+
+    def extra_repr(self) -> str:
+        defaults = {"engine": "fused", "dropout_masks": "torch", "weight_dropout": 0.0}
+        own = [f", {k}={getattr(self, k)!r}" for k, default in defaults.items() if getattr(self, k) != default]
+        return super().extra_repr() + "".join(own)
+
+
+class RNN(_Namesake, nn.RNN):
+    """``nn.RNN``, from :class:`gru_scratch.cells.RNNEquations`.
+
+    Args:
+        engine: keyword only; "fused", or "textbook": the plain loop that autograd differentiates, slow and open to
+            second derivatives.
+        dropout_masks, weight_dropout: keyword only, as :class:`Recurrent`'s. All other arguments are those of
+            ``nn.RNN``.
+
+    Raises:
+        ValueError, TypeError: as ``nn.RNN``; ValueError for an unknown engine.
+    """
+
+    @property
+    def cell(self) -> Cell:  # type: ignore[override]
+        return RNN_CELLS[self.mode]
+
+    def autocast_types(
+        self, low: torch.dtype, states: Sequence[torch.dtype], device: str, packed: bool
+    ) -> list[torch.dtype]:
+        return [low]
+
+
+class GRU(_Namesake, nn.GRU):
+    """``nn.GRU``, from :class:`gru_scratch.cells.GRUEquations`.
+
+    Args:
+        reset_after: keyword only; whether the reset gate acts after the candidate's recurrent product, as in
+            ``nn.GRU``, or before it, as in the book. ``False`` keeps both biases, of which only the sum acts.
+        engine: keyword only; "fused", or "textbook": the plain loop that autograd differentiates, slow and open to
+            second derivatives.
+        dropout_masks, weight_dropout: keyword only, as :class:`Recurrent`'s. All other arguments are those of
+            ``nn.GRU``.
+
+    Raises:
+        ValueError, TypeError: as ``nn.GRU``; ValueError for an unknown engine.
+    """
+
+    reset_after: bool = True
+
+    def __init__(self, *args: Any, reset_after: bool = True, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.reset_after = bool(reset_after)
+
+    @property
+    def cell(self) -> Cell:  # type: ignore[override]
+        return GRU_CELLS[self.reset_after]
+
+    def autocast_types(
+        self, low: torch.dtype, states: Sequence[torch.dtype], device: str, packed: bool
+    ) -> list[torch.dtype]:
+        return [low] if device == "cuda" else [torch.promote_types(states[0], low)]
+
+    def extra_repr(self) -> str:
+        return super().extra_repr() + ("" if self.reset_after else ", reset_after=False")
+
+
+class LSTM(_Namesake, nn.LSTM):
+    """``nn.LSTM``, from :class:`gru_scratch.cells.LSTMEquations`.
+
+    Args:
+        engine: keyword only; "fused", or "textbook": the plain loop that autograd differentiates, slow and open to
+            second derivatives.
+        dropout_masks, weight_dropout: keyword only, as :class:`Recurrent`'s. All other arguments are those of
+            ``nn.LSTM``.
+
+    Raises:
+        ValueError, TypeError: as ``nn.LSTM``; ValueError for an unknown engine.
+    """
+
+    @property
+    def cell(self) -> Cell:  # type: ignore[override]
+        return LSTM_CELL
+
+    def check_forward_args(self, input: Tensor, hidden: Any, batch_sizes: Tensor | None) -> None:
+        if batch_sizes is not None and not torch._C._is_any_autocast_enabled():
+            check_types(input, hidden, self.all_weights[0][0])  # nn.LSTM looks at a packed batch later, in other words
+        super().check_forward_args(input, hidden, batch_sizes)
+
+    def autocast_types(
+        self, low: torch.dtype, states: Sequence[torch.dtype], device: str, packed: bool
+    ) -> list[torch.dtype]:
+        memory = torch.promote_types(states[1], low)
+        if device == "cuda" or not (packed or self.proj_size):  # nn.LSTM has one kernel for the whole there
+            return [low, low]
+        return [low, memory] if self.proj_size else [memory, memory]

@@ -1,0 +1,115 @@
+"""Language models: a recurrence, then one linear layer that scores the next token.
+
+Both classes are called as `model(X, state)` with token numbers X (B, T). They return scores (T * B, V), the first step
+of all sequences first, and the state to go on from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gru_scratch.layers.dropout import DropoutMasks, dropout
+
+Device = torch.device | str | None
+GetParams = Callable[[int, int, Any], list[Tensor]]
+InitState = Callable[[int, int, Any], Any]
+ForwardFn = Callable[[Tensor, Any, list[Tensor]], tuple[Tensor, Any]]
+
+
+class RNNModelScratch:
+    """A model from the three functions of `scratch/`: parameters, first state, forward (the book's section 8.5)."""
+
+    def __init__(
+        self,
+        vocab_size: int,
+        num_hiddens: int,
+        device: Device,
+        get_params: GetParams,
+        init_state: InitState,
+        forward_fn: ForwardFn,
+    ) -> None:
+        self.vocab_size, self.num_hiddens = vocab_size, num_hiddens
+        self.params = get_params(vocab_size, num_hiddens, device)
+        self.init_state, self.forward_fn = init_state, forward_fn
+
+    def __call__(self, X: Tensor, state: Any) -> tuple[Tensor, Any]:
+        inputs = F.one_hot(X.T.long(), self.vocab_size).type(self.params[0].dtype)  # (T, B, V)
+        return self.forward_fn(inputs, state, self.params)
+
+    def begin_state(self, batch_size: int, device: Device) -> Any:
+        return self.init_state(batch_size, self.num_hiddens, device)
+
+
+class RNNModel(nn.Module):
+    """A model from any recurrent layer with the face of `torch.nn`'s (the book's section 8.6).
+
+    The layer reads one-hot vectors, or token numbers where it has the attribute `accepts_tokens`. Its state is a tensor
+    (layers * directions, B, H), a pair of such for an LSTM, or what the layer's own `initial_state` returns.
+
+    Args:
+        rnn_layer: the layer; its input size is `vocab_size`, or `embedding_size` if that is not 0.
+        vocab_size: V.
+        embedding_size: of the learnt vector of each token, which the layer then reads; 0: one-hot vectors.
+        dropout: the probability of zeroing an output of the layer before it is scored, in training.
+        dropout_masks: which, as :class:`gru_scratch.Recurrent`'s.
+        tie_weights: whether the scores' weight is the embedding's; ValueError unless both are of one shape.
+    """
+
+    embedding: nn.Embedding | None
+
+    def __init__(
+        self,
+        rnn_layer: nn.Module,
+        vocab_size: int,
+        *,
+        embedding_size: int = 0,
+        dropout: float = 0.0,
+        tie_weights: bool = False,
+        dropout_masks: DropoutMasks = "torch",
+    ) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocab_size, embedding_size) if embedding_size else None
+        self.dropout, self.dropout_masks = dropout, dropout_masks
+        self.rnn = cast(Any, rnn_layer)
+        self.vocab_size = vocab_size
+        self.num_hiddens: int = self.rnn.hidden_size
+        self.num_directions = 2 if self.rnn.bidirectional else 1
+        self.linear = nn.Linear(self.num_directions * self._output_size(), vocab_size)
+        if tie_weights:
+            if self.embedding is None or self.embedding.weight.shape != self.linear.weight.shape:
+                raise ValueError(
+                    f"tied weights need an embedding of size {self.linear.in_features}, received {embedding_size}"
+                )
+            self.linear.weight = self.embedding.weight
+
+    def forward(self, inputs: Tensor, state: Any) -> tuple[Tensor, Any]:
+        batch_first = self.rnn.batch_first
+        X = inputs.long() if batch_first else inputs.T.long()
+        if self.embedding is not None:
+            X = self.embedding(X)  # (T, B, E)
+        elif not getattr(self.rnn, "accepts_tokens", False):
+            X = F.one_hot(X, self.vocab_size).to(self.linear.weight.dtype)  # (T, B, V)
+        Y, state = self.rnn(X, state)  # (T, B, directions * H)
+        if batch_first:
+            Y = Y.transpose(0, 1)
+        Y = dropout(Y, self.dropout, self.training, self.dropout_masks)
+        return self.linear(Y.reshape(-1, Y.shape[-1])), state
+
+    def begin_state(self, device: Device = None, batch_size: int = 1) -> Any:
+        """Zeros, of the form and type of number that the layer takes as its first state."""
+        dtype = self.linear.weight.dtype
+        if hasattr(self.rnn, "initial_state"):
+            return self.rnn.initial_state(batch_size, device=device, dtype=dtype)
+        rows = self.num_directions * self.rnn.num_layers
+        hidden = torch.zeros((rows, batch_size, self._output_size()), device=device, dtype=dtype)
+        if self.rnn.mode == "LSTM":
+            return hidden, torch.zeros((rows, batch_size, self.num_hiddens), device=device, dtype=dtype)
+        return hidden
+
+    def _output_size(self) -> int:
+        return getattr(self.rnn, "proj_size", 0) or self.num_hiddens

@@ -1,0 +1,282 @@
+"""scripts/train.py and scripts/generate.py as a user runs them, by subprocess where the process itself matters."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import runpy
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from support.paths import ROOT
+
+from gru_scratch.text.corpus import Text
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+SMALL = ["--num-hiddens", "8", "--batch-size", "4", "--num-steps", "7", "--max-tokens", "300", "--val-fraction", "0.01"]
+
+
+def start(script: str, *arguments: object, cwd: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, str(ROOT / "scripts" / f"{script}.py"), *map(str, arguments)]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=cwd, stdout=pipe, stderr=pipe, text=True, env=ENVIRONMENT)
+
+
+def run(script: str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    with start(script, *arguments, cwd=cwd) as process:
+        out, err = process.communicate(timeout=120)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
+    """Run a script in this process, in an empty working folder: (status, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+
+    def run_script(script: str, *arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", [f"{script}.py", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            runpy.run_path(str(ROOT / "scripts" / f"{script}.py"), run_name="__main__")
+        captured = capsys.readouterr()
+        assert isinstance(end.value.code, int)
+        return end.value.code, captured.out, captured.err
+
+    return run_script
+
+
+@pytest.mark.parametrize(("cell", "engine"), [("gru", "fused"), ("gru", "textbook"), ("lstm", "builtin")])
+def test_a_run_and_its_continuation(tmp_path: Path, text: Text, cell: str, engine: str) -> None:
+    done = run("train", "--text", text.path, "--epochs", 4, *SMALL, "--cell", cell, "--engine", engine, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""  # no bar where stderr is no terminal
+    for header in ("text ", "held out ", "vocabulary ", "parameters ", "device ", "run folder "):
+        assert f"\n{header}" in f"\n{done.stdout}"
+    assert "trained on the first 300" in done.stdout
+    assert re.search(r"^training perplexity \d+\.\d+, \d+\.\d tokens/sec on cpu$", done.stdout, re.MULTILINE)
+    assert "characters, the first 0.01 of the text that is not trained on\n" in done.stdout
+    assert re.search(
+        r"^held-out perplexity \d+\.\d+ after epoch 4, lowest \d+\.\d+ after epoch \d$", done.stdout, re.MULTILINE
+    )
+    continuations = done.stdout.splitlines()[-2:]
+    assert continuations[0].startswith("time traveller")
+    assert continuations[1].startswith("traveller")
+    assert len(continuations[0]) == len("time traveller") + 50
+
+    folder = tmp_path / "runs" / f"{cell}-{engine}"
+    assert (folder / "sample.txt").read_text().splitlines() == continuations
+    records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [record["epoch"] for record in records] == [1, 2, 3, 4]
+    assert records[-1]["train_perplexity"] < records[0]["train_perplexity"]
+
+    elsewhere = tmp_path / "elsewhere"
+    (tmp_path / "runs").rename(elsewhere)  # the folder alone is enough, wherever it is
+    folder = elsewhere / f"{cell}-{engine}"
+    after = run("generate", folder, "--prefix", "Time Traveller!", "--length", 50, cwd=tmp_path)
+    assert (after.returncode, after.stdout, after.stderr) == (0, continuations[0] + "\n", "")
+
+
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(in_process, text: Text) -> None:  # type: ignore[no-untyped-def]
+    def losses(name: str, seed: int) -> list[float]:
+        status, _, _ = in_process("train", "--text", text.path, "--epochs", 2, *SMALL, "--seed", seed, "--out", name)
+        assert status == 0
+        return [json.loads(line)["train_loss"] for line in (Path(name) / "metrics.jsonl").read_text().splitlines()]
+
+    assert losses("a", 1) == losses("b", 1)
+    assert losses("c", 2) != losses("a2", 1)
+
+
+def test_help_names_every_option_with_its_default(in_process) -> None:  # type: ignore[no-untyped-def]
+    status, out, _ = in_process("train", "--help")
+    assert status == 0
+    options = (
+        "cell engine text batch-size num-steps num-hiddens num-layers reset-after no-reset-after lr clip epochs "
+        "max-tokens val-fraction seed device out"
+    )
+    for option in options.split():
+        assert re.search(rf"--{option}\b", out), option
+    for default in ("default: gru", "default: fused", "default: 32", "default: 500", "default: 10000"):
+        assert default in " ".join(out.replace("│", " ").split())
+
+
+BAD_OPTIONS = [
+    (["--cell", "gruu"], "layer-norm-lstm, path/to/file.py:ClassName, received 'gruu'"),
+    (["--engine", "cudnn"], "cudnn"),
+    (["--no-such-option", "1"], "no-such-option"),
+    (["--batch-size", "0"], "batch_size must be at least 1, received 0"),
+    (["--num-steps", "-3"], "num_steps must be at least 1, received -3"),
+    (["--num-hiddens", "0"], "num_hiddens must be at least 1, received 0"),
+    (["--epochs", "0"], "epochs must be at least 1, received 0"),
+    (["--max-tokens", "0"], "max_tokens must be at least 1, or -1 for the whole text, received 0"),
+    (["--lr", "-1"], "lr must be a finite number above 0, received -1.0"),
+    (["--lr", "nan"], "lr must be a finite number above 0, received nan"),
+    (["--clip", "0"], "clip must be a number above 0, received 0.0"),
+    (["--val-fraction", "2"], "val_fraction must be between 0 and 1, received 2.0"),
+    (["--device", "tpu"], "received 'tpu'"),
+    (["--device", "cuda:77"], "device 'cuda:77' is not here"),
+    (["--text", "nowhere.txt"], "there is no text file nowhere.txt"),
+    (["--text", "."], "the folder ."),
+    (["--text", "empty.txt"], "empty.txt is empty"),
+    (["--text", "binary.bin"], "byte 3 is 0x00"),
+    (["--text", "latin.txt"], "byte 4 is 0xe9"),
+    (["--text", "digits.txt", "--cleaning", "book"], "no letter from a to z"),
+    (["--text", "short.txt"], "it has 20 tokens, and one batch of 32 sequences of 35 steps needs 1156"),
+    (["--out", "taken"], "the run folder taken is not empty"),
+    (["--out", "short.txt"], "cannot make the run folder short.txt: File exists"),
+]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"), BAD_OPTIONS, ids=lambda value: " ".join(value) if type(value) is list else ""
+)
+def test_bad_input_to_train(in_process, text: Text, options: list[str], said: str) -> None:  # type: ignore[no-untyped-def]
+    Path("empty.txt").touch()
+    Path("binary.bin").write_bytes(b"abc\0def")
+    Path("latin.txt").write_bytes(b"cafe\xe9 ")
+    Path("digits.txt").write_text("1 2 3\n")
+    Path("short.txt").write_text("far too short a text")
+    Path("taken").mkdir()
+    Path("taken/mine").write_text("precious")
+    before = sorted(Path().rglob("*"))
+    default = [] if "--text" in options else ["--text", str(text.path)]
+    status, _, err = in_process("train", *default, *options)
+    assert status == 2
+    assert said in err
+    parser_speaks = options[0] in ("--engine", "--no-such-option")
+    assert len(err.splitlines()) <= (8 if parser_speaks else 2)
+    assert "Traceback" not in err
+    assert sorted(Path().rglob("*")) == before
+    assert Path("taken/mine").read_text() == "precious"
+
+
+def test_bad_input_by_subprocess(tmp_path: Path) -> None:
+    done = run("train", "--text", "nowhere.txt", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: there is no text file nowhere.txt\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on a text without the letters q and z."""
+    cwd = tmp_path_factory.mktemp("trained")
+    (cwd / "text.txt").write_text("time traveller and traveller in time\n" * 20)
+    cleaned = ["--text", "text.txt", "--cleaning", "book"]
+    done = run("train", *cleaned, "--epochs", 1, *SMALL, "--out", "run", cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    return cwd / "run"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--prefix", ""], "the prefix is empty"),
+        (["--prefix", "1895"], "nothing is left of the prefix '1895'"),
+        (["--prefix", "A quiz"], "vocabulary lacks: 'q' 'u' 'z'"),
+        (["--length", "-1"], "length must be at least 0, received -1"),
+        (["--device", "cuda:77"], "device 'cuda:77' is not here"),
+    ],
+)
+def test_bad_input_to_generate(in_process, trained: Path, options: list[str], said: str) -> None:  # type: ignore[no-untyped-def]
+    status, out, err = in_process("generate", trained, *options)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert said in err
+
+
+def test_run_folders_that_are_none(in_process, trained: Path) -> None:  # type: ignore[no-untyped-def]
+    def said(folder: Path) -> str:
+        status, out, err = in_process("generate", folder)
+        assert (status, out, err.count("\n")) == (2, "", 1)
+        return str(err)
+
+    assert "there is no run folder nowhere" in said(Path("nowhere"))
+    half = Path("half")
+    half.mkdir()
+    assert "it has no manifest.json" in said(half)
+    for path in trained.iterdir():
+        (half / path.name).write_bytes(path.read_bytes())
+    weights = half / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    assert "model.safetensors is damaged" in said(half)
+    weights.write_bytes(b"not safetensors")
+    assert "model.safetensors is damaged" in said(half)
+    weights.unlink()
+    assert "it has no model.safetensors" in said(half)
+
+
+@pytest.mark.parametrize("options", [["--lr", "1e38"], ["--lr", "1e38", "--engine", "builtin"]])
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(
+    in_process,  # type: ignore[no-untyped-def]
+    text: Text,
+    options: list[str],
+) -> None:
+    status, out, err = in_process("train", "--text", text.path, *SMALL, "--epochs", 50, "--out", "run", *options)
+    assert status == 2
+    assert len(err.splitlines()) == 2
+    assert re.search(r"NaN or infinite .* in epoch 1: try a lower lr than 1e\+38, or a lower clip than 1", err)
+    assert err.endswith("The last good checkpoint is in run\n")
+    status, out, _ = in_process("generate", "run", "--length", 5)
+    assert (status, len(out)) == (0, len("time traveller") + 5 + 1)
+
+
+def wait_for_first_checkpoint(process: subprocess.Popen[str], folder: Path) -> None:
+    for _ in range(600):
+        if (folder / "curve.png").exists() and (folder / "sample.txt").exists():
+            return
+        assert process.poll() is None, process.stderr.read() if process.stderr else ""
+        time.sleep(0.1)
+    pytest.fail("the run wrote nothing within a minute")
+
+
+def test_ctrl_c_ends_a_run_cleanly_and_keeps_what_was_learnt(tmp_path: Path, text: Text) -> None:
+    with start("train", "--text", text.path, *SMALL, "--epochs", 10**6, "--out", "run", cwd=tmp_path) as process:
+        wait_for_first_checkpoint(process, tmp_path / "run")
+        time.sleep(1.0)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert re.search(r"^interrupted in epoch \d+ of 1000000; saved in run$", err, re.MULTILINE)
+    assert re.search(r"^training perplexity \d", out, re.MULTILINE)
+    made = len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines())
+    assert made > 1
+    assert f"interrupted in epoch {made + 1} of" in err
+    after = run("generate", "run", "--length", 50, cwd=tmp_path)
+    assert after.stdout == (tmp_path / "run" / "sample.txt").read_text().splitlines()[0] + "\n"
+
+
+def test_a_killed_run_leaves_a_folder_that_works(tmp_path: Path, text: Text) -> None:
+    with start("train", "--text", text.path, *SMALL, "--epochs", 10**6, "--out", "run", cwd=tmp_path) as process:
+        wait_for_first_checkpoint(process, tmp_path / "run")
+        process.kill()
+        process.communicate(timeout=60)
+    after = run("generate", "run", "--length", 5, cwd=tmp_path)
+    assert (after.returncode, after.stderr) == (0, "")
+
+
+def test_output_that_is_no_longer_read_ends_a_command_quietly(tmp_path: Path, trained: Path) -> None:
+    with start("generate", trained, "--length", 5, cwd=tmp_path) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        err = process.stderr.read()
+    assert (process.returncode, err) == (141, "")
+
+
+def test_a_second_run_gets_a_folder_of_its_own(in_process, text: Text) -> None:  # type: ignore[no-untyped-def]
+    for _ in range(2):
+        status, _, _ = in_process("train", "--text", text.path, *SMALL, "--epochs", 1, "--cell", "rnn")
+        assert status == 0
+    assert sorted(path.name for path in Path("runs").iterdir()) == ["rnn-fused", "rnn-fused-2"]
+
+
+def test_a_text_without_the_books_letters_is_continued_from_its_own_opening(in_process) -> None:  # type: ignore[no-untyped-def]
+    Path("text.txt").write_text("bad cab dad\n" * 100)
+    status, out, _ = in_process("train", "--text", "text.txt", "--cleaning", "book", *SMALL, "--epochs", 1)
+    assert status == 0
+    assert out.splitlines()[-1].startswith("bad cab dadbad cab d")

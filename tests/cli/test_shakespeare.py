@@ -1,0 +1,31 @@
+"""scripts/shakespeare.py: the preset runs from end to end, and reads the text that it put aside once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from support.script_runs import train
+
+from gru_scratch.text.corpus import Text
+
+SMALL = ["--minutes", "None", "--max-updates", "4", "--num-hiddens", "6", "--batch-size", "4", "--num-steps", "7"]
+
+
+def test_the_preset_on_a_small_model(tmp_path: Path, text: Text) -> None:
+    options = ["--text", text.path, "--cleaning", "raw", *SMALL, "--out", "run"]
+    printed = train(tmp_path, *options, script="shakespeare.py")
+    tested = json.loads((tmp_path / "run/test.json").read_text())
+    assert f"test loss {tested['carried']:.4f} nats (best parameters, {tested['tokens']:,} tokens" in printed
+    assert f"test loss {tested['windows']:.4f} nats in windows of 64" in printed
+    used = json.loads((tmp_path / "run/config.json").read_text())["options"]
+    assert (used["optimizer"], used["keep"], used["schedule"]) == ("adamw", "best", "cosine")
+    whole = len(text.path.read_text(encoding="utf-8"))
+    assert abs(tested["tokens"] - 0.1 * whole) <= 1
+
+
+def test_a_text_that_is_all_put_aside(tmp_path: Path, text: Text) -> None:
+    options = ["--text", text.path, *SMALL, "--test-fraction", "1"]
+    printed = train(tmp_path, *options, script="shakespeare.py", status=2)
+    assert "test_fraction must be at least 0 and below 1" in printed
+    assert "Traceback" not in printed
