@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from support.own_cell import OWN_CELL
 from torch import Tensor, nn
 
 from gru_scratch.cells import CELLS, CellFile
