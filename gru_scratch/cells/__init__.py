@@ -1,6 +1,16 @@
 """Recurrent cells as equations, ready for an engine."""
 
-from gru_scratch.cells.base import Cell, Coefficients, Gates, Param, PreActivations, State, make_cell
+from gru_scratch.cells.base import (
+    Carry,
+    Cell,
+    Coefficients,
+    Gates,
+    Param,
+    PreActivations,
+    RecurrentWeights,
+    State,
+    make_cell,
+)
 from gru_scratch.cells.cifg import CIFGEquations
 from gru_scratch.cells.gru import GRUEquations
 from gru_scratch.cells.layer_norm import LayerNormGRUEquations, LayerNormLSTMEquations
@@ -9,11 +19,12 @@ from gru_scratch.cells.mgu import MGUEquations
 from gru_scratch.cells.peephole import PeepholeLSTMEquations
 from gru_scratch.cells.rnn import RNNEquations
 from gru_scratch.cells.user import CELLS, CellFile, is_path, load_cell, resolve_cell
-from gru_scratch.cells.zoneout import Zoneout
+from gru_scratch.cells.zoneout import WrappedCell, Zoneout
 
 __all__ = [
     "CELLS",
     "CIFGEquations",
+    "Carry",
     "Cell",
     "CellFile",
     "Coefficients",
@@ -27,7 +38,9 @@ __all__ = [
     "PeepholeLSTMEquations",
     "PreActivations",
     "RNNEquations",
+    "RecurrentWeights",
     "State",
+    "WrappedCell",
     "Zoneout",
     "is_path",
     "load_cell",
