@@ -167,10 +167,9 @@ def test_the_rungs_compute_the_same() -> None:
 
 
 def test_a_rung_takes_away_what_it_says() -> None:
-    cell = without(GRUEquations(reset_after=False), "derivative", "in_place")
-    assert (cell.derivative, cell.in_place, cell.reset_after) == (None, None, False)
-    assert without(LSTMEquations(), "in_place").derivative is not None
-    assert without(LSTMEquations(), "in_place") == without(LSTMEquations(), "in_place") != LSTMEquations()
+    cell = without(GRUEquations(reset_after=False), "derivative")
+    assert (cell.derivative, cell.options()) == (None, {"reset_after": False})
+    assert without(LSTMEquations(), "derivative") == without(LSTMEquations(), "derivative") != LSTMEquations()
 
 
 def test_the_engine_is_as_before_after_a_rung() -> None:
@@ -276,8 +275,9 @@ def test_a_cell_of_ones_own(tmp_path: Path) -> None:
         "from typing import NamedTuple\nimport torch\nfrom gru_scratch import Cell\n\n"
         "class S(NamedTuple):\n    h: torch.Tensor\n\n"
         "class Mine(Cell):\n    gates = ('a',)\n    states = S\n"
-        "    def step(self, x, h, state):\n        return S(torch.tanh(x.a + h.a) * 0.5 + state.h * 0.5), {}\n\n"
-        "class Broken(Mine):\n    def step(self, x, h, state):\n        return S(x.nothing), {}\n"
+        "    def step(self, x, W, state):\n"
+        "        return S(torch.tanh(x.a + W.a(state.h)) * 0.5 + state.h * 0.5), {}\n\n"
+        "class Broken(Mine):\n    def step(self, x, W, state):\n        return S(x.nothing), {}\n"
     )
     mine, broken = (model_kinds(f"{tmp_path}/cells.py:{name}")[0] for name in ("Mine", "Broken"))
     found = compare_training(mine, SMALL, ("builtin", "textbook", "fused"), METHOD, floor=True)

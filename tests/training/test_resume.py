@@ -27,8 +27,8 @@ class Leaky(Cell):
     gates = ("a",)
     states = State
 
-    def step(self, x, h, state):
-        a = torch.tanh(x.a + h.a)
+    def step(self, x, W, state):
+        a = torch.tanh(x.a + W.a(state.h))
         return State(0.5 * state.h + 0.5 * a), {"a": a}
 """
 
