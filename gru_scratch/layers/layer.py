@@ -5,9 +5,9 @@ Legend: ``T`` steps, ``B`` batch, ``D`` input size, ``H`` hidden size, ``P`` siz
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial, reduce
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from torch.fx import Proxy
 from torch.nn.utils.rnn import PackedSequence
 
 from gru_scratch.cells.base import Cell
+from gru_scratch.engines import textbook
 from gru_scratch.engines.torch_private import transformed, under_func_transform
 from gru_scratch.engines.weights import is_dense
 from gru_scratch.layers import ragged
@@ -22,7 +23,15 @@ from gru_scratch.layers.dropout import DropoutMasks, dropout
 from gru_scratch.layers.leaf import as_leaf
 from gru_scratch.layers.number_types import autocast_type, check_devices, check_types
 from gru_scratch.layers.ragged import Ragged
-from gru_scratch.layers.stack import Parameters, run_stack
+from gru_scratch.layers.segments import Segments, check_resets, cut
+from gru_scratch.layers.stack import ENGINES, Parameters, run_stack
+
+RunStack: TypeAlias = Callable[
+    [Tensor, Sequence[Tensor], list[list[Parameters]], Ragged | None], tuple[Tensor, Sequence[Tensor]]
+]
+"""How the layers are run once all is checked and laid out."""
+
+ResetTo: TypeAlias = Literal["zero", "hx"]
 
 TOKEN_TYPES = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
@@ -73,7 +82,15 @@ class RecurrentLayer:
         sizes[0] = self.proj_size or self.hidden_size
         return self._join([torch.zeros(rows, batch_size, size, device=device, dtype=dtype) for size in sizes])
 
-    def forward(self, input: Any, hx: Any = None, *, lengths: Tensor | Sequence[int] | None = None) -> tuple[Any, Any]:
+    def forward(
+        self,
+        input: Any,
+        hx: Any = None,
+        *,
+        lengths: Tensor | Sequence[int] | None = None,
+        resets: Tensor | None = None,
+        reset_to: ResetTo = "zero",
+    ) -> tuple[Any, Any]:
         """Run the layer over a batch of sequences, as the layers of ``torch.nn`` do.
 
         Args:
@@ -83,20 +100,64 @@ class RecurrentLayer:
                 such for a cell of several states; None: zeros.
             lengths: (B,), the sequences' lengths in any order, 0 allowed: past its length a sequence's input is not
                 read, its outputs are zero and its state stays.
+            resets: (T, B), (B, T) with ``batch_first``, or (T,), of booleans: where it is true the sequence starts
+                anew, so that its state before that step is zero. In the backward direction nothing passes from that
+                step to the one before it. As ``is_init`` of TorchRL: true at the first step of an episode, where
+                ``done`` is true at the last step of the one before.
+            reset_to: "zero" (what the layer starts from where ``hx`` is None), or "hx": the given initial state.
 
         Returns:
             The outputs of the last layer, in the layout of ``input``, (..., directions * (P or H)); the final state.
 
         Raises:
-            ValueError, RuntimeError: as ``torch.nn``'s layers; ValueError for lengths or tokens out of range.
-            TypeError: lengths are not integers.
+            ValueError, RuntimeError: as ``torch.nn``'s layers; ValueError for lengths or tokens out of range, for
+                resets of another shape or beside a ``PackedSequence``.
+            TypeError: lengths are not integers, or resets not booleans.
         """
         if isinstance(input, Proxy):
-            return as_leaf(self, input, hx=hx, lengths=lengths)  # type: ignore[no-any-return]
+            options = {"reset_to": reset_to} if resets is not None else {}
+            return as_leaf(self, input, hx=hx, lengths=lengths, resets=resets, **options)  # type: ignore[no-any-return]
         if isinstance(input, PackedSequence):
-            if lengths is not None:
-                raise ValueError("lengths cannot be given beside a PackedSequence, which has its own")
+            for name, given in (("lengths", lengths), ("resets", resets)):
+                if given is not None:
+                    raise ValueError(f"{name} cannot be given beside a PackedSequence, which has its own lengths")
             return self._forward_packed(input, hx)
+        return self._forward_padded(input, hx, lengths, resets, reset_to, self._run_stack)
+
+    def all_states(
+        self,
+        input: Tensor,
+        hx: Any = None,
+        *,
+        lengths: Tensor | Sequence[int] | None = None,
+        resets: Tensor | None = None,
+        reset_to: ResetTo = "zero",
+    ) -> Any:
+        """Every state of the last layer after every step: the LSTM's memory cells too, with gradients.
+
+        The last layer runs by the textbook loop. Arguments and errors are those of :meth:`forward`, but for packed
+        sequences.
+
+        Returns:
+            A tensor, in the layout of ``input``, (..., directions * (P or H)), for a cell of one state; a tuple of such
+            for more. The first is what :meth:`forward` puts out.
+        """
+        every, _ = self._forward_padded(input, hx, lengths, resets, reset_to, self._run_stack_for_states)
+        directions = 2 if self.bidirectional else 1
+        sizes = [self.proj_size or self.hidden_size, *(self.hidden_size for _ in self.cell.states._fields[1:])]
+        states = torch.split(every.view(*every.shape[:-1], directions, sum(sizes)), sizes, -1)
+        return self._join([state.flatten(-2) for state in states])
+
+    def _forward_padded(
+        self,
+        input: Tensor,
+        hx: Any,
+        lengths: Tensor | Sequence[int] | None,
+        resets: Tensor | None,
+        reset_to: ResetTo,
+        run: RunStack,
+    ) -> tuple[Tensor, Any]:
+        """Look at the input, run, and give the outputs back as it came."""
         parameters = self._parameters_of_a_call()
         tokens = input.dim() < 3 and input.dtype in TOKEN_TYPES
         batched = input.dim() == 3 - tokens
@@ -107,10 +168,20 @@ class RecurrentLayer:
         batch = inputs.shape[1]
         hx = self._start(input, tokens, batch, parameters) if hx is None else self._with_batch(hx, batched)
         self.check_forward_args(_as_one_hot(input, parameters) if tokens else input, hx, None)
-        if lengths is None:
-            outputs, states = self._run(inputs, self._split(hx), parameters)
+        states = self._split(hx)
+        if lengths is not None:
+            lengths = ragged.check_lengths(lengths, batch, inputs.shape[0], input.device)
+        if resets is not None:
+            resets = check_resets(resets, batch, inputs.shape[0], self.batch_first, batched)
+        if resets is not None and (lengths is None or bool(lengths.any())):
+            fresh = states
+            if _checked(reset_to) == "zero":
+                fresh = self._split(self._start(input, tokens, batch, parameters))
+            outputs, states = self._run_segments(input, states, fresh, parameters, cut(resets, lengths), run)
+        elif lengths is not None:
+            outputs, states = self._run_ragged(input, states, parameters, lengths, run)
         else:
-            outputs, states = self._run_ragged(input, self._split(hx), parameters, lengths)
+            outputs, states = self._run(inputs, states, parameters, run)
         if not batched:
             return outputs.squeeze(1), self._join([s.squeeze(1) for s in states])
         return _batch_first(outputs) if self.batch_first else outputs, self._join(states)
@@ -120,17 +191,34 @@ class RecurrentLayer:
         input: Tensor,
         states: Sequence[Tensor],
         parameters: list[list[Parameters]],
-        lengths: Tensor | Sequence[int],
+        lengths: Tensor,
+        run: RunStack,
     ) -> tuple[Tensor, Sequence[Tensor]]:
         """Sort the caller's batch by length, run, and put it back in order."""
         inputs = input.transpose(0, 1) if self.batch_first else input
-        steps, batch = inputs.shape[:2]
-        batch_of = ragged.from_lengths(ragged.check_lengths(lengths, batch, steps, input.device), steps)
+        batch_of = ragged.from_lengths(lengths, inputs.shape[0])
         if batch_of is None:
-            return self._run(inputs, states, parameters)
+            return self._run(inputs, states, parameters, run)
         inputs = batch_of.pick(input, self.batch_first)
-        outputs, states = self._run(inputs, [batch_of.sort(s) for s in states], parameters, batch_of)
+        outputs, states = self._run(inputs, [batch_of.sort(s) for s in states], parameters, run, batch_of)
         return batch_of.unsort(outputs), [batch_of.unsort(s) for s in states]
+
+    def _run_segments(
+        self,
+        input: Tensor,
+        states: Sequence[Tensor],
+        fresh: Sequence[Tensor],
+        parameters: list[list[Parameters]],
+        pieces: Segments,
+        run: RunStack,
+    ) -> tuple[Tensor, Sequence[Tensor]]:
+        """Run what lies between resets as sequences of their own, and lay it back."""
+        directions = 2 if self.bidirectional else 1
+        start = [pieces.begin(given, new, directions) for given, new in zip(states, fresh, strict=True)]
+        inputs = pieces.pick(input, self.batch_first)
+        outputs, final = self._run(inputs, start, parameters, run, Ragged(pieces.lengths, None, None))
+        ends = [pieces.end(s, given, directions) for s, given in zip(final, states, strict=True)]
+        return pieces.lay_back(outputs), ends
 
     def _forward_packed(self, input: PackedSequence, hx: Any) -> tuple[PackedSequence, Any]:
         """Pad by one indexed copy, run, and take the packed rows back by another."""
@@ -146,7 +234,7 @@ class RecurrentLayer:
         places = ragged.padded_rows(batch_sizes, lengths).to(data.device)
         inputs = data.index_select(0, places).view(len(batch_sizes), len(lengths), *data.shape[1:])
         batch_of = None if len(places) == len(data) else Ragged(lengths.to(data.device), None, None)
-        outputs, states = self._run(inputs, self._split(hx), parameters, batch_of, packed=True)
+        outputs, states = self._run(inputs, self._split(hx), parameters, self._run_stack, batch_of, packed=True)
         rows = outputs.flatten(0, 1)
         if batch_of is not None:
             rows = rows.index_select(0, ragged.packed_rows(batch_sizes, len(data)).to(data.device))
@@ -158,6 +246,7 @@ class RecurrentLayer:
         inputs: Tensor,
         states: Sequence[Tensor],
         parameters: list[list[Parameters]],
+        run: RunStack,
         batch_of: Ragged | None = None,
         packed: bool = False,
     ) -> tuple[Tensor, Sequence[Tensor]]:
@@ -172,12 +261,12 @@ class RecurrentLayer:
         low = autocast_type(inputs, states, weight)
         if low is None:
             check_types(inputs, states, weight)
-            return self._run_stack(inputs, states, parameters, batch_of)
+            return run(inputs, states, parameters, batch_of)
         device = inputs.device.type
         types = self.autocast_types(low, [s.dtype for s in states], device, packed)
         compute = reduce(torch.promote_types, types)
         with torch.autocast(device, enabled=False):
-            outputs, states = self._run_stack(
+            outputs, states = run(
                 inputs.to(compute) if dense else inputs,
                 [s.to(compute) for s in states],
                 [[each.to(compute) for each in directions] for directions in parameters],
@@ -193,7 +282,21 @@ class RecurrentLayer:
         batch_of: Ragged | None,
     ) -> tuple[Tensor, Sequence[Tensor]]:
         drop = partial(dropout, p=self.dropout, training=self.training, masks=self.dropout_masks)
-        return run_stack(self.engine, self.cell, inputs, states, parameters, batch_of, self.training, drop)
+        return run_stack(ENGINES[self.engine], self.cell, inputs, states, parameters, batch_of, self.training, drop)
+
+    def _run_stack_for_states(
+        self,
+        inputs: Tensor,
+        states: Sequence[Tensor],
+        parameters: list[list[Parameters]],
+        batch_of: Ragged | None,
+    ) -> tuple[Tensor, Sequence[Tensor]]:
+        """The same, where a step of the last layer puts out all its states, one beside the other."""
+        drop = partial(dropout, p=self.dropout, training=self.training, masks=self.dropout_masks)
+        engine = ENGINES[self.engine]
+        return run_stack(
+            engine, self.cell, inputs, states, parameters, batch_of, self.training, drop, last=textbook.run_for_states
+        )
 
     def _start(self, input: Tensor, tokens: bool, batch: int, parameters: list[list[Parameters]]) -> Any:
         dtype = parameters[0][0].weights.weight_hh.dtype if tokens else input.dtype
@@ -249,6 +352,12 @@ def _as_one_hot(tokens: Tensor, parameters: list[list[Parameters]]) -> Tensor:
     """A stand-in for checks: the shape and type of the one-hot vectors, in no memory."""
     weight = parameters[0][0].weights.weight_ih
     return weight.new_empty(1).expand(*tokens.shape, weight.shape[1])
+
+
+def _checked(reset_to: str) -> str:
+    if reset_to not in ("zero", "hx"):
+        raise ValueError(f"reset_to must be 'zero' or 'hx', received {reset_to!r}")
+    return reset_to
 
 
 def _check_tokens(tokens: Tensor, size: int) -> Tensor:
