@@ -238,7 +238,7 @@ def test_a_cell_of_ones_own(tmp_path: Path) -> None:
         "from typing import NamedTuple\nimport torch\nfrom gru_scratch import Cell\n\n"
         "class S(NamedTuple):\n    h: torch.Tensor\n\n"
         "class Mine(Cell):\n    gates = ('a',)\n    states = S\n"
-        "    def step(self, x, W, state):\n        return S(torch.tanh(x.a + W.a(state.h)) * 0.5 + state.h * 0.5), {}\n\n"
+        "    def step(self, x, W, state):\n        return S((torch.tanh(x.a + W.a(state.h)) + state.h) / 2), {}\n\n"
         "class Broken(Mine):\n    def step(self, x, W, state):\n        return S(x.nothing), {}\n"
     )
     mine, broken = (model_kinds(f"{tmp_path}/cells.py:{name}")[0] for name in ("Mine", "Broken"))
