@@ -19,7 +19,7 @@ from gru_scratch.benchmark.comparison import Comparison
 from gru_scratch.benchmark.config import CompareConfig
 from gru_scratch.benchmark.folder import new_folder, remove_if_empty
 from gru_scratch.benchmark.plans import Plan, make_plan
-from gru_scratch.training.checkpoint import write_atomically
+from gru_scratch.text.files import write_atomically
 
 
 def main() -> int:

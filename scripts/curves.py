@@ -13,7 +13,8 @@ from typing import Literal
 import tyro
 from _command import run_command
 
-from gru_scratch.training.checkpoint import read_verified, write_atomically
+from gru_scratch.text.files import write_atomically
+from gru_scratch.training.checkpoint import read_verified
 from gru_scratch.training.curve import RunLosses, draw_losses
 
 

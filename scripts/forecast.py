@@ -23,7 +23,7 @@ from gru_scratch.studies.draw_series import draw_forecasts, table
 from gru_scratch.studies.forecast import ForecastOptions, check_runs, study_series
 from gru_scratch.studies.results import claim_folder, save_study
 from gru_scratch.studies.series import GENERATED, divide
-from gru_scratch.training.checkpoint import write_atomically
+from gru_scratch.text.files import write_atomically
 
 
 @dataclass(frozen=True)

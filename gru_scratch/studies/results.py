@@ -9,7 +9,7 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from gru_scratch.training.checkpoint import write_atomically
+from gru_scratch.text.files import write_atomically
 
 
 def claim_folder(out: Path | None, name: str) -> Path:

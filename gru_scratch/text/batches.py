@@ -146,10 +146,10 @@ class SequenceLoader:
                 f"and one batch of {batch_size} sequences of {num_steps} steps needs {needed}"
             )
 
-    def epoch(self) -> Epoch:
-        """Draw the next epoch."""
+    def epoch(self, generator: Generator | None = None) -> Epoch:
+        """Draw the next epoch, from another generator if one is given."""
         kind = RandomEpoch if self.use_random_iter else SequentialEpoch
-        return kind(self.corpus, self.batch_size, self.num_steps, self.generator)
+        return kind(self.corpus, self.batch_size, self.num_steps, generator or self.generator)
 
     def __iter__(self) -> Iterator[Batch]:
         return iter(self.epoch())

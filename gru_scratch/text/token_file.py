@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from gru_scratch.text.corpus import check_file
-from gru_scratch.text.locking import Lock
+from gru_scratch.text.files import Lock, replacing
 from gru_scratch.text.mapped import MappedTokens
 from gru_scratch.text.stream import check_not_empty, count_tokens, encoder, number_type, read_pieces
 from gru_scratch.text.vocab import Vocab
@@ -71,8 +70,7 @@ def open_token_file(
     marks = [text.name, kind, *([cleaning] if cleaning != "raw" else []), *([f"min{min_freq}"] if min_freq > 1 else [])]
     path = folder / (".".join(marks) + ".tokens")
     wanted = {"format": FORMAT, "tokens": kind, "cleaning": cleaning, "min_freq": min_freq}
-    lock = Lock(folder)
-    try:
+    with Lock(folder) as lock:
         lock.wait()
         notice = None
         if path.exists() or _description(path).exists():
@@ -83,8 +81,6 @@ def open_token_file(
                 notice = f"{path} is made anew: {error}"
         sha256 = _make(path, text, wanted, lambda task, done: progress(task, done, text.stat().st_size))
         return TokenFile(*_read(path, wanted | {"source_sha256": sha256}), sha256, notice)
-    finally:
-        lock.release()
 
 
 def _make(path: Path, text: Path, wanted: dict[str, Any], progress: Callable[[str, int], object]) -> str:
@@ -148,19 +144,11 @@ def _file_sha256(path: Path, progress: Callable[[int], object] = lambda done: No
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[Any]:
-    """A file to write, which takes the place of `path` once it is whole and on the disk, or else is gone again."""
-    temporary = path.with_name(path.name + ".tmp")
+def _replacing(path: Path) -> Iterator[IO[bytes]]:
+    """As `replacing`, with advice where the file cannot be written."""
     try:
-        with open(temporary, "wb") as file:
+        with replacing(path) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         reason = error.strerror or error
         raise OSError(f"cannot write {path}: {reason}; token_dir names another folder for it") from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

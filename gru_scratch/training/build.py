@@ -47,7 +47,6 @@ def build_model(config: TrainConfig, vocab_size: int, device: torch.device, cell
         ValueError: the model does not fit into memory; or as `resolve_cell`, and `check_cell` for a user's cell.
         FileNotFoundError: there is no file of the cell.
     """
-    config.validate()
     try:
         if config.is_the_books:
             return _books_model(config, vocab_size, device)

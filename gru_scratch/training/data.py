@@ -68,7 +68,6 @@ def read_run_text(config: TrainConfig, progress: Progress = lambda task, done, t
 
     Raises what `find_text` and `open_token_file` raise, and ValueError for a text of which no token is left.
     """
-    config.validate()
     source = find_text(config.text)
     cleaning = config.cleaning
     if cleaning == "auto":

@@ -19,6 +19,7 @@ from gru_scratch.training.build import build_model, find_cell_file
 from gru_scratch.training.config import TrainConfig
 from gru_scratch.training.data import read_run_text
 from gru_scratch.training.folder import save_run
+from gru_scratch.training.text_task import TextTask
 from gru_scratch.training.trainer import Trainer
 
 SENTENCE = "Time Traveller, you came a while ago. " * 9
@@ -33,7 +34,11 @@ def make_run(folder: Path, sentence: str = SENTENCE, cleaning: Any = "book", **o
     text = read_run_text(config)
     cell_file = find_cell_file(config)
     folder.mkdir()
-    save_run(folder, Trainer(config, build_model(config, len(text.vocab), CPU, cell_file), text, CPU, cell_file), "")
+    save_run(
+        folder,
+        Trainer(TextTask(config, build_model(config, len(text.vocab), CPU, cell_file), text, CPU, cell_file)),
+        "",
+    )
     return folder
 
 
