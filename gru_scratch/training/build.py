@@ -13,16 +13,17 @@ from gru_scratch.check import check_cell
 from gru_scratch.convert import scratch_to_torch, torch_to_scratch
 from gru_scratch.layers import GRU, LSTM, RNN, Recurrent
 from gru_scratch.layers.dropout import DropoutMasks
-from gru_scratch.models.language import ForwardFn, GetParams, InitState, RNNModel, RNNModelScratch
-from gru_scratch.scratch import gru, lstm, rnn
+from gru_scratch.layers.initial import add_forget_bias, initialise
+from gru_scratch.models.language import (
+    SCRATCH_FUNCTIONS,
+    ForwardFn,
+    GetParams,
+    InitState,
+    RNNModel,
+    RNNModelScratch,
+)
 from gru_scratch.training.config import TrainConfig
-from gru_scratch.training.initial import add_forget_bias, initialise
 
-SCRATCH: dict[str, tuple[GetParams, InitState, ForwardFn]] = {
-    "rnn": (rnn.get_rnn_params, rnn.init_rnn_state, rnn.rnn),
-    "gru": (gru.get_gru_params, gru.init_gru_state, gru.gru),
-    "lstm": (lstm.get_lstm_params, lstm.init_lstm_state, lstm.lstm),
-}
 BUILTIN: dict[str, type[nn.RNNBase]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 LAYERS: dict[str, Any] = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
 
@@ -58,7 +59,8 @@ def build_model(config: TrainConfig, vocab_size: int, device: torch.device, cell
             tie_weights=config.tie_weights,
             dropout_masks=_masks(config),
         )
-        initialise(model, config.init)
+        if config.init in ("book", "orthogonal"):
+            initialise(model, config.init)
         if config.forget_bias:
             add_forget_bias(model, config.forget_bias)
         return model.to(device, number_type(config))
@@ -69,7 +71,7 @@ def build_model(config: TrainConfig, vocab_size: int, device: torch.device, cell
 def _books_model(config: TrainConfig, vocab_size: int, device: torch.device) -> Model:
     """One layer with the book's initial numbers, drawn in its order, and with its one bias a gate."""
     dtype = number_type(config)
-    scratch = RNNModelScratch(vocab_size, config.num_hiddens, device, *_in_type(dtype, *SCRATCH[config.cell]))
+    scratch = RNNModelScratch(vocab_size, config.num_hiddens, device, *_in_type(dtype, *SCRATCH_FUNCTIONS[config.cell]))
     if config.engine == "textbook" and not config.forget_bias:
         return scratch
     model = RNNModel(_layer(config, vocab_size), vocab_size).to(device, dtype)

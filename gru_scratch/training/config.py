@@ -1,17 +1,18 @@
-"""The options of a language model's run: names, defaults, help and checks, and how they are read from a command line."""
+"""The options of a language model's run: names, defaults, help and checks; and reading them from a command line."""
 
 from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields, make_dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import tyro
 
 from gru_scratch.engines.names import Engine
+from gru_scratch.training.command_line import Otherwise, read_groups
 from gru_scratch.training.options import (
     MAY_DIFFER,
     EndOptions,
@@ -22,13 +23,16 @@ from gru_scratch.training.options import (
     check_below_one,
     check_one_of,
     check_whole,
-    otherwise,
 )
 
 BUILTIN_CELLS = ("rnn", "gru", "lstm")
 """The cells of torch.nn, which are the book's too."""
 
-EXAMPLES = """examples:
+DESCRIPTION = """Train a language model and keep it in a run folder.
+
+Without options it is the book's: Dive into Deep Learning, chapters 8 and 9.
+
+examples:
   gru-scratch train --cell gru
   gru-scratch train --text book.txt --max-tokens -1 --minutes 10 --keep best
   gru-scratch train --resume runs/gru-fused --epochs 1000"""
@@ -38,16 +42,16 @@ EXAMPLES = """examples:
 class TextOptions:
     """What is learnt, and which parts of it are for training, evaluating and testing."""
 
-    text: Annotated[Path | None, otherwise("The Time Machine")] = None
+    text: Annotated[Path | None, Otherwise("The Time Machine")] = None
     """Text file to learn, in UTF-8."""
     tokens: Literal["char", "word", "byte"] = "char"
     """What is predicted one after another: characters, words between white space, or bytes, of any file at all."""
     cleaning: Literal["auto", "book", "raw"] = "auto"
-    """With book only letters stay, in lower case, and single spaces; raw is the text as it is, with \\\\r\\\\n read as
-    \\\\n; auto is book for The Time Machine and the story that stands in for it, and raw for any other text."""
+    """With book only letters stay, in lower case, and single spaces; raw is the text as it is, with \\r\\n read as
+    \\n; auto is book for The Time Machine and the story that stands in for it, and raw for any other text."""
     min_freq: int = 0
     """Tokens that occur less often in the text count as unknown."""
-    token_dir: Annotated[Path | None, otherwise("beside the text")] = None
+    token_dir: Annotated[Path | None, Otherwise("beside the text")] = None
     """Folder for the token file of a large text. If it is given, small texts get one too."""
     max_tokens: int = 10_000
     """Train on this many tokens from the start of the text; -1 is all of it."""
@@ -56,7 +60,7 @@ class TextOptions:
     sampling: Literal["sequential", "random"] = "sequential"
     """With sequential a batch goes on where the one before ended, and so does its state; with random the sequences are
     shuffled and each starts from a zero state."""
-    val_fraction: Annotated[float | None, otherwise("0.1")] = None
+    val_fraction: Annotated[float | None, Otherwise("0.1")] = None
     """Part to evaluate on, of what max-tokens leaves over. If it leaves nothing over, this part of the text, its end,
     is kept from training, but only where this option is given."""
     val_tokens: int = 1_000_000
@@ -84,7 +88,7 @@ class ModelOptions:
     tie_weights: bool = False
     """Score tokens by their embeddings; embedding must then be num-hiddens."""
     reset_after: Annotated[
-        tyro.conf.DisallowNone[bool | None], otherwise("before, and after with engine builtin, which has no other")
+        tyro.conf.DisallowNone[bool | None], Otherwise("before, and after with engine builtin, which has no other")
     ] = None
     """Whether the GRU's reset gate acts after the candidate's recurrent product, as in nn.GRU, or before it, as in the
     book."""
@@ -108,9 +112,9 @@ class ModelOptions:
 
 @dataclass(frozen=True)
 class TrainConfig(RunOptions, ModelOptions, TextOptions):
-    """Train a language model and keep it in a run folder.
+    """All options of a language model's run; the defaults are the book's, of its chapters 8 and 9.
 
-    Without options it is the book's: Dive into Deep Learning, chapters 8 and 9.
+    Raises ValueError or TypeError, in one sentence, for the first option that no run can use.
     """
 
     def check(self) -> None:
@@ -201,7 +205,7 @@ def _check_cell(cell: str) -> None:
 class _Folder(FolderOptions):
     __doc__ = FolderOptions.__doc__
 
-    resume: Annotated[Path | None, otherwise("a new run")] = None
+    resume: Annotated[Path | None, Otherwise("a new run")] = None
     """Run folder to go on with. The run's own options hold; only epochs, max-updates or minutes may be given anew, and
     be more."""
 
@@ -221,38 +225,26 @@ def parse(
     stored: Callable[[Path], TrainConfig],
     preset: TrainConfig | None = None,
     *,
-    description: str | None = None,
+    description: str = DESCRIPTION,
+    prog: str | None = None,
+    otherwise: Mapping[str, str] | None = None,
 ) -> tuple[TrainConfig, Path | None]:
-    """The options of a run, and the folder to go on with, from a command line.
+    """The options of a run, and the folder to go on with (None: it is a new run), from a command line.
 
     Args:
+        arguments: the words after the command.
         stored: gives the options that the run in a folder was made with, which hold when it goes on.
-        preset: the options that hold where others are not given, and that help shows.
-        description: what the command does, for help.
+        preset: the options that hold where others are not given, and that help shows (None: the book's).
+        description, prog, otherwise: as `read_groups` has them.
     """
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--resume", type=Path)
     folder: Path | None = first.parse_known_args(arguments)[0].resume
     before = stored(folder) if folder is not None else preset or TrainConfig()
-    given = _parse_groups(arguments, before, folder, description or f"{TrainConfig.__doc__}\n{EXAMPLES}")
+    values = {**vars(before), "resume": folder}
+    given = read_groups(GROUPS, values, arguments, description=description, prog=prog, otherwise=otherwise)
+    del given["resume"]
     config = TrainConfig(**given)
     if folder is not None and config.out not in (before.out, folder):
         raise ValueError(f"a run goes on in its own folder, {folder}, and out cannot be {config.out}")
     return config, folder
-
-
-def _parse_groups(
-    arguments: Sequence[str], before: TrainConfig, folder: Path | None, description: str
-) -> dict[str, Any]:
-    values = {**vars(before), "resume": folder}
-    groups = [
-        (name.replace(" ", "_"), group, group(**{each.name: values[each.name] for each in fields(group)}))
-        for name, group in GROUPS.items()
-    ]
-    command = make_dataclass(
-        "Command", [(name, tyro.conf.OmitArgPrefixes[group], field(default=default)) for name, group, default in groups]
-    )
-    given = tyro.cli(command, args=list(arguments), description=description)
-    found = {name: value for group in vars(given).values() for name, value in vars(group).items()}
-    del found["resume"]
-    return found

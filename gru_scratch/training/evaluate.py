@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gru_scratch.text.batches import Corpus
-from gru_scratch.text.mapped import MappedTokens
+from gru_scratch.text.token_file import MappedTokens
 from gru_scratch.training.loop import CharModel, Meter
 
 WINDOWS_AT_A_TIME = 256

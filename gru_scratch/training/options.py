@@ -1,6 +1,6 @@
 """The options that every training run has, whatever it trains, in the groups in which a help page shows them.
 
-A run of some kind adds its own groups; see `gru_scratch.training.config`. Options are checked once, where they are made.
+A run adds groups of its own; see `gru_scratch.training.config`. Options are checked once, where they are made.
 Neither PyTorch nor matplotlib is imported, so that a help page comes at once.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-import tyro
+from gru_scratch.training.command_line import Otherwise
 
 BOUNDS = ("epochs", "max_updates", "minutes")
 """Options that end a run, of which one is given. When a run goes on it may grow."""
@@ -19,11 +19,6 @@ MAY_DIFFER: tuple[str, ...] = (*BOUNDS, "out", "device")
 """Options that may be others when a run goes on."""
 
 Options = TypeVar("Options", bound="RunOptions")
-
-
-def otherwise(meaning: str) -> Any:
-    """The hint of an option that need not be given: what None means, in the place where help shows a default."""
-    return tyro.conf.arg(help_behavior_hint=lambda default: f"(default: {meaning if default == 'None' else default})")
 
 
 @dataclass(frozen=True)
@@ -44,7 +39,7 @@ class OptimisationOptions:
     """AdamW's memory of squared gradients."""
     schedule: Literal["constant", "cosine"] = "constant"
     """With cosine the learning rate falls along half a cosine to min-lr at the end of the run."""
-    min_lr: Annotated[float | None, otherwise("a tenth of lr")] = None
+    min_lr: Annotated[float | None, Otherwise("a tenth of lr")] = None
     """Learning rate at which the cosine ends."""
     warmup: int = 0
     """Updates in which the learning rate rises to lr."""
@@ -60,16 +55,16 @@ class EndOptions:
 
     epochs: int = 500
     """End after this many passes over the training data."""
-    max_updates: Annotated[int | None, otherwise("by epochs")] = None
+    max_updates: Annotated[int | None, Otherwise("by epochs")] = None
     """End after this many updates instead."""
-    minutes: Annotated[float | None, otherwise("by epochs")] = None
+    minutes: Annotated[float | None, Otherwise("by epochs")] = None
     """End after this much time instead, in minutes by the clock, evaluations and checkpoints included."""
-    patience: Annotated[int | None, otherwise("never")] = None
+    patience: Annotated[int | None, Otherwise("never")] = None
     """End when the held-out loss has not fallen for so many evaluations in a row."""
     keep: Literal["last", "best"] = "last"
     """Which parameters model.safetensors holds at the end: the last, or those of the lowest held-out loss, which are
     in best.safetensors in any case."""
-    eval_every: Annotated[int | None, otherwise("about 50 times in a run")] = None
+    eval_every: Annotated[int | None, Otherwise("about 50 times in a run")] = None
     """Evaluate every so many updates."""
 
 
@@ -79,7 +74,7 @@ class MachineOptions:
 
     device: str = "auto"
     """One of cpu, cuda, cuda:N and mps; auto takes a GPU where there is one."""
-    threads: Annotated[int | None, otherwise("PyTorch's own choice")] = None
+    threads: Annotated[int | None, Otherwise("PyTorch's own choice")] = None
     """Threads of the processor that PyTorch may use."""
     precision: Literal["fp32", "bf16", "fp64"] = "fp32"
     """Numbers to compute in. With bf16 products are in bfloat16 and parameters in float32 (autocast)."""
@@ -95,7 +90,7 @@ class MachineOptions:
 class FolderOptions:
     """Where the run is kept."""
 
-    out: Annotated[Path | None, otherwise("runs/CELL-ENGINE, numbered where that is taken")] = None
+    out: Annotated[Path | None, Otherwise("runs/CELL-ENGINE, numbered where that is taken")] = None
     """Folder to write, new or empty."""
     save_seconds: float = 10.0
     """Seconds between checkpoints; more where saving takes long, so that it takes a twentieth of the time at most."""

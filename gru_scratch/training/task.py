@@ -125,10 +125,10 @@ class Task(Protocol):
         """Give the model what `weights` read. ValueError if they are another model's."""
 
     def identity(self) -> dict[str, Any]:
-        """What the run is made of (its options, a sum of its data, ...), as JSON values that are saved with its state."""
+        """What the run is made of (its options, a sum of its data), as JSON values that are saved with its state."""
 
     def check(self, identity: Mapping[str, Any]) -> None:
         """ValueError unless a state that was saved with this identity is one of this run."""
 
     def files(self) -> dict[str, bytes]:
-        """What is written into the run folder beside the parameters, by file name: what reading the model back needs."""
+        """What is written into the run folder beside the parameters, by name: what reading the model back needs."""

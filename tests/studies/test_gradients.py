@@ -21,7 +21,7 @@ from gru_scratch.studies.draw_gradients import draw_matrices, draw_starts, draw_
 from gru_scratch.studies.flow import Flow, gradient_flow, singular_values, spread_lags
 from gru_scratch.studies.gradients import STARTS, GradientOptions, flow_at_start, pieces_of, watch_training
 from gru_scratch.studies.watch import cell_of, first_tokens, model_flow
-from gru_scratch.text.mapped import MappedTokens
+from gru_scratch.text.token_file import MappedTokens
 from gru_scratch.training.build import build_model, get_weights
 from gru_scratch.training.config import TrainConfig
 

@@ -38,8 +38,8 @@ class TestTokens:
     def test_other_texts_are_raw_unless_asked(self, tmp_path: Path) -> None:
         path = tmp_path / "t.txt"
         path.write_text("A b—c 1\n" * 20)
-        assert small_run(path, max_tokens=100).text.vocab.idx_to_token[1:] == [" ", "A", "b", "—", "c", "1", "\n"]
-        assert small_run(path, max_tokens=60, cleaning="book").text.cleaning == "book"
+        assert small_run(path, max_tokens=100).task.text.vocab.idx_to_token[1:] == [" ", "A", "b", "—", "c", "1", "\n"]
+        assert small_run(path, max_tokens=60, cleaning="book").task.text.cleaning == "book"
         assert TrainConfig().cleaning == "auto"
 
 
