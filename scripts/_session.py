@@ -116,7 +116,7 @@ class Session:
     def run(self) -> int:
         trainer, bound = self.trainer, self.trainer.bound
         is_first = trainer.processes.is_first
-        if trainer.config.watch_gradients and is_first:
+        if trainer.task.config.watch_gradients and is_first:
             trainer.watch = lambda: {"gradient_flow": plain(watch_run(trainer.task))}
         if is_first:
             print_header(trainer.task)

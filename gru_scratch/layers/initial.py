@@ -73,9 +73,10 @@ def initialise_layer(layer: Recurrent, weights: Weights, gate_bias: GateBias, sp
         raise ValueError(f"span must be at least 1 step, received {span}")
     initialise(layer, "torch" if weights == "orthogonal" else weights)
     if weights == "orthogonal":
+        values = dict(layer.named_parameters())
         for name in ("weight_hh_l0", "weight_ih_l0", "bias_ih_l0", "bias_hh_l0"):
-            if (param := getattr(layer, name, None)) is not None:
-                _draw(name, param, weights, layer.hidden_size)
+            if name in values:
+                _draw(name, values[name], weights, layer.hidden_size)
     carry = layer.cell.carry
     if carry is None or gate_bias == "zero":
         return
@@ -146,7 +147,7 @@ def _draw(name: str, param: Tensor, weights: Weights, hidden_size: int) -> None:
 @torch.no_grad()
 def _set_bias(layer: Recurrent, gate: str, bias: Tensor) -> None:
     """The two biases of a gate act as their sum: the first gets the value, the second, where there is one, 0."""
-    rows_of_gate(layer.bias_ih_l0, layer.cell.gates, gate, layer.hidden_size).copy_(bias)
-    multiplied = layer.cell.recurrence.gates
+    biases, multiplied = dict(layer.named_parameters()), layer.cell.recurrence.gates
+    rows_of_gate(biases["bias_ih_l0"], layer.cell.gates, gate, layer.hidden_size).copy_(bias)
     if gate in multiplied:
-        rows_of_gate(layer.bias_hh_l0, multiplied, gate, layer.hidden_size).zero_()
+        rows_of_gate(biases["bias_hh_l0"], multiplied, gate, layer.hidden_size).zero_()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -194,18 +195,16 @@ def count_parameters(model: Model) -> int:
     return sum(param.numel() for param in params if param.requires_grad)
 
 
-def pick_device(name: str) -> torch.device:
+def pick_device(name: str, allowed: Sequence[str] = ("auto", "cpu", "cuda", "mps")) -> torch.device:
     """The device of that name; "auto" is a GPU where there is one, else the CPU. ValueError if it is not here."""
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if name == "auto":
+    if re.sub(r"(?<=.):[0-9]+$", "", name) not in allowed:
+        *names, last = (form for kind in allowed for form in (("cuda", "cuda:N") if kind == "cuda" else (kind,)))
+        raise ValueError(f"device must be {', '.join(names)} or {last}, received {name!r}")
+    if name.startswith("auto"):
         return torch.device("cuda" if gpus else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ValueError(f"device must be auto, cpu, cuda, cuda:N or mps, received {name!r}") from None
+    device = torch.device(name)
     present = {"cpu": True, "cuda": (device.index or 0) < gpus, "mps": torch.backends.mps.is_available()}
-    if device.type not in present:
-        raise ValueError(f"device must be auto, cpu, cuda, cuda:N or mps, received {name!r}")
     if not present[device.type]:
         raise ValueError(f"device {name!r} is not here: PyTorch sees {gpus} CUDA devices on this machine")
     return device
