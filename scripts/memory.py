@@ -3,59 +3,7 @@
 python scripts/memory.py --quick
 """
 
-from __future__ import annotations
-
-import torch
-import tyro
-from _command import run_command
-from tqdm import tqdm
-
-from gru_scratch.studies.memory.draw_memory import draw_spans, table
-from gru_scratch.studies.memory.memory_options import MemoryArguments, MemoryOptions
-from gru_scratch.studies.memory.spans import Span, check_study, measure_spans, summarise
-from gru_scratch.studies.results import claim_folder, save_study
-from gru_scratch.studies.study_options import part_of
-
-
-def main() -> int:
-    config = tyro.cli(MemoryArguments)
-    lengths = config.preset.lengths if config.lengths is None else config.lengths
-    updates = config.preset.updates if config.updates is None else config.updates
-    options = part_of(config, MemoryOptions, updates=updates)
-    seeds = range(config.first_seed, config.first_seed + config.seeds)
-    check_study(config.task, config.cells, lengths, seeds)
-    folder = claim_folder(config.out, f"memory-{config.task}")
-    torch.set_num_threads(1)  # the matrices are small: a second thread costs more than it gains
-    settings = (
-        f"{options.num_hiddens} units, at most {updates} updates of {options.batch_size}, Adam {options.lr:g}, "
-        f"clip {options.clip:g}, weights {options.weights}, gate bias {options.gate_bias}"
-    )
-    print(f"{config.task}: {settings}", flush=True)
-    spans: list[Span] = []
-    name = f"memory-{config.task}"
-    total = len(set(lengths)) * len(dict.fromkeys(config.cells)) * len(seeds) * updates
-    try:
-        with tqdm(total=total, unit="update", disable=None) as bar:
-            for span in measure_spans(config.task, config.cells, lengths, seeds, options, bar.update):
-                spans.append(span)
-                bar.set_postfix_str(f"{span.cell} at {span.length}: {span.accuracy:.0%}", refresh=False)
-                save_study(folder, name, numbers(config.task, options, spans), {})  # what ends a long study leaves this
-    finally:
-        if spans:
-            summaries = summarise(spans)
-            picture = draw_spans(config.task, summaries, settings)
-            paths = save_study(folder, name, numbers(config.task, options, spans), {name: picture})
-            print(table(summaries))
-            print("accuracy on new sequences: median (lowest to highest), seeds solved within the budget")
-            print(f"{sum(s.seconds for s in spans):.0f} s of processor time; wrote {', '.join(map(str, paths))}")
-        else:
-            folder.rmdir()
-    return 0
-
-
-def numbers(task: str, options: MemoryOptions, spans: list[Span]) -> dict[str, object]:
-    return {"task": task, "options": options, "summary": summarise(spans), "runs": spans}
-
+from gru_scratch.cli.entry import main
 
 if __name__ == "__main__":
-    run_command(main)
+    main("memory")

@@ -25,7 +25,8 @@ from gru_scratch.benchmark.training_step import (
     step_of_module,
 )
 from gru_scratch.cells import resolve_cell
-from gru_scratch.cells.base import Cell, make_cell
+from gru_scratch.cells.base import Cell
+from gru_scratch.cells.make import make_cell
 from gru_scratch.convert import torch_to_scratch
 from gru_scratch.layers import GRU, LSTM, RNN, Recurrent
 from gru_scratch.models.language import RNNModel, RNNModelScratch

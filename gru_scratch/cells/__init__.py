@@ -9,17 +9,17 @@ from gru_scratch.cells.base import (
     PreActivations,
     RecurrentWeights,
     State,
-    make_cell,
 )
 from gru_scratch.cells.cifg import CIFGEquations
 from gru_scratch.cells.gru import GRUEquations
 from gru_scratch.cells.layer_norm import LayerNormGRUEquations, LayerNormLSTMEquations
 from gru_scratch.cells.lstm import LSTMEquations
+from gru_scratch.cells.make import make_cell
 from gru_scratch.cells.mgu import MGUEquations
 from gru_scratch.cells.peephole import PeepholeLSTMEquations
 from gru_scratch.cells.rnn import RNNEquations
 from gru_scratch.cells.user import CELLS, CellFile, is_path, load_cell, resolve_cell
-from gru_scratch.cells.zoneout import WrappedCell, Zoneout
+from gru_scratch.cells.zoneout import Zoneout
 
 __all__ = [
     "CELLS",
@@ -40,7 +40,6 @@ __all__ = [
     "RNNEquations",
     "RecurrentWeights",
     "State",
-    "WrappedCell",
     "Zoneout",
     "is_path",
     "load_cell",

@@ -19,10 +19,8 @@ Legend: ``B`` batch, ``H`` hidden size, ``T`` steps.
 
 from __future__ import annotations
 
-import inspect
-import keyword
 from collections import namedtuple
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
@@ -68,6 +66,10 @@ class Carry(NamedTuple):
     """+1 where an open gate keeps the state, -1 where it overwrites it."""
     writes: str | None = None
     """The gate that lets the new value in, where that is another gate."""
+
+
+FOUND = ("_by_gate", "_by_recurrent_gate", "_recurrence")
+"""Where a cell keeps what was found of its step."""
 
 
 class Cell:
@@ -138,8 +140,8 @@ class Cell:
         return f"{type(self).__name__}({options})"
 
     def __getstate__(self) -> dict[str, Any]:
-        """For pickle and copy: the options alone; what was found of the step can be found again."""
-        return self.options()
+        """For pickle and copy: without what was found of the step, which can be found again."""
+        return {name: value for name, value in vars(self).items() if name not in FOUND}
 
     def options(self) -> dict[str, Any]:
         """What the constructor was told: the public attributes of the instance."""
@@ -159,11 +161,11 @@ class Cell:
 
     @cached_property
     def _by_gate(self) -> Any:
-        return namedtuple("by_gate", self.gates)
+        return namedtuple("x", self.gates)
 
     @cached_property
     def _by_recurrent_gate(self) -> Any:
-        return namedtuple("by_recurrent_gate", self.recurrence.gates)
+        return namedtuple("W", self.recurrence.gates)
 
     @cached_property
     def _recurrence(self) -> Recurrence:
@@ -178,7 +180,11 @@ class Cell:
         """Name the slices of the input's pre-activations, (..., G * H), by gate."""
         return self._by_gate(*x.chunk(len(self.gates), -1))
 
-    def name_products(self, values: Mapping[str, Any]) -> Any:
+    def name_gates(self, values: Mapping[str, Tensor]) -> PreActivations:
+        """Name something of each gate by gate."""
+        return self._by_gate(*(values[gate] for gate in self.gates))
+
+    def name_recurrent(self, values: Mapping[str, Any]) -> Any:
         """Name something of each gate that calls ``W``, by gate: its product, or the function that makes it."""
         return self._by_recurrent_gate(*(values[gate] for gate in self.recurrence.gates))
 
@@ -219,88 +225,7 @@ def trace(cell: Cell, hidden_size: int) -> Recurrence:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             return trace_recurrence(step, cell.gates, x, state, {gate: units() for gate in cell.gates})
     except Exception as error:
-        raise ValueError(f"the step of {cell!r} raised {type(error).__name__}: {error}") from error
-
-
-def make_cell(cell: Cell | type[Cell], hidden_size: int = 2) -> Cell:
-    """A cell from a cell or its class, its step traced on a state of ``hidden_size`` units.
-
-    Raises:
-        TypeError: it is neither.
-        ValueError: its class needs arguments, it declares what cannot be, or its step cannot be run.
-    """
-    if isinstance(cell, type) and issubclass(cell, Cell):
-        name = cell.__name__
-        try:
-            cell = cell()
-        except TypeError as error:
-            raise ValueError(f"{name} cannot be made without arguments: {error}") from error
-    if not isinstance(cell, Cell):
-        raise TypeError(f"expected a Cell or a subclass of it, received {cell!r}")
-    for problem in misdeclared(cell):
-        raise ValueError(f"{type(cell).__name__}{problem}")
-    if "_recurrence" not in vars(cell):
-        vars(cell)["_recurrence"] = trace(cell, hidden_size)
-    _ = registry.key(cell), cell._by_gate, cell._by_recurrent_gate  # now: a compiler's trace of an engine only looks
-    return cell
-
-
-def misdeclared(cell: Cell) -> Iterator[str]:
-    """What no engine can read in the declarations of a cell: a sentence each, to follow the name of its class."""
-    if _is_of_older_contract(cell):
-        yield OLDER_CONTRACT
-        return
-    gates, states = getattr(cell, "gates", None), getattr(cell, "states", None)
-    fields: tuple[str, ...] = getattr(states, "_fields", ())
-    if not (isinstance(gates, tuple) and gates and all(map(_is_name, gates)) and len(set(gates)) == len(gates)):
-        yield f".gates must be a tuple of different names, received {gates!r}"
-        return
-    if not (isinstance(states, type) and fields):
-        yield f".states must be a NamedTuple class, even for one state, received {states!r}"
-        return
-    if not callable(getattr(cell, "step", None)):
-        yield " has no step(x, W, state)"
-    if wrong := [name for name, param in cell.params.items() if not isinstance(param, Param)]:
-        yield f".params must map names to Param, received {cell.params[wrong[0]]!r} for {wrong[0]!r}"
-    yield from _wrong_carry(cell.carry, gates, fields)
-    try:
-        hash(cell)
-    except TypeError as error:
-        yield f": its options (public attributes) must be plain values that can be hashed: {error}"
-    taken = [*gates, *fields, *cell.params, *cell.masks]
-    if twice := sorted({name for name in taken if taken.count(name) > 1}):
-        yield f": a name can stand for one gate, state, parameter or mask only, received {twice} twice"
-
-
-OLDER_CONTRACT = (
-    " is written for an older contract of cells; write its equations as one function, step(self, x, W, state), in which"
-    " W.g(v) multiplies a vector v with the recurrent weights of gate g, for example"
-    " f = torch.sigmoid(x.f + W.f(state.h)) and n = torch.tanh(x.n + W.n(f * state.h))"
-)
-
-
-def _is_of_older_contract(cell: Cell) -> bool:
-    """Whether it has what a cell had before ``W``: two halves of a step, or a step of finished products ``h``."""
-    if any(hasattr(cell, name) for name in ("before", "after", "second_product")):
-        return True
-    step = getattr(cell, "step", None)
-    return callable(step) and [*inspect.signature(step).parameters][1:2] == ["h"]
-
-
-def _wrong_carry(carry: Any, gates: tuple[str, ...], states: tuple[str, ...]) -> Iterator[str]:
-    if carry is None:
-        return
-    if not isinstance(carry, Carry):
-        yield f".carry must be a Carry, or None where no gate carries a state, received {carry!r}"
-    elif carry.state not in states or carry.gate not in gates or carry.writes not in (None, *gates):
-        yield f".carry must name one of its states {states} and of its gates {gates}, received {carry!r}"
-    elif carry.sign not in (1, -1):
-        yield f".carry must have the sign +1 or -1, received {carry.sign!r}"
-
-
-def _is_name(name: object) -> bool:
-    """Whether it can be a field of a NamedTuple."""
-    return isinstance(name, str) and name.isidentifier() and not keyword.iskeyword(name) and name[0] != "_"
+        raise ValueError(f"{type(cell).__name__}: step raised {type(error).__name__}: {error}") from error
 
 
 class Registry:

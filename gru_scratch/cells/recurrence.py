@@ -48,8 +48,8 @@ def trace_recurrence(
         taken[gate] = vector
         return products[gate]
 
-    weights: Any = namedtuple("W", gates)
-    step(x, weights(*(partial(take, gate) for gate in gates)), state)
+    named: Any = namedtuple
+    step(x, named("W", gates)(*(partial(take, gate) for gate in gates)), state)
     names = {id(value): name for name, value in state._asdict().items()}
     together: dict[str, list[str]] = {}
     for gate, vector in taken.items():  # which keeps the vectors alive, so that no two have one id

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gru_scratch.cells.base import Carry, Cell, Gates, Param, PreActivations, RecurrentWeights, State, make_cell
+from gru_scratch.cells.base import Carry, Cell, Gates, Param, PreActivations, RecurrentWeights, State
+from gru_scratch.cells.make import make_cell
 
 PREFIX = "zoneout_"
 """A state's mask goes by this and the state's name."""

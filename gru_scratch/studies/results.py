@@ -11,7 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from gru_scratch.training.checkpoint import write_atomically
+from gru_scratch.text.files import write_atomically
 
 
 def claim_folder(out: Path | None, name: str) -> Path:

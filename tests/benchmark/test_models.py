@@ -129,10 +129,9 @@ def test_the_rungs_compute_the_same() -> None:
 
 
 def test_a_rung_takes_away_what_it_says() -> None:
-    cell = without(GRUEquations(reset_after=False), "derivative", "in_place")
-    assert (cell.derivative, cell.in_place, cell.reset_after) == (None, None, False)
-    assert without(LSTMEquations(), "in_place").derivative is not None
-    assert without(LSTMEquations(), "in_place") == without(LSTMEquations(), "in_place") != LSTMEquations()
+    cell = without(GRUEquations(reset_after=False), "derivative")
+    assert (cell.derivative, cell.options()) == (None, {"reset_after": False})
+    assert without(LSTMEquations(), "derivative") == without(LSTMEquations(), "derivative") != LSTMEquations()
 
 
 def test_the_engine_is_as_before_after_a_rung() -> None:

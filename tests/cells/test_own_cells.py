@@ -24,6 +24,7 @@ from gru_scratch.cells import (
 )
 from gru_scratch.engines import fused, textbook
 from gru_scratch.engines.fused import bptt
+from gru_scratch.engines.trace import reads_of
 
 ENGINES = pytest.mark.parametrize("engine", [textbook.run, fused.run], ids=["textbook", "fused"])
 LENGTHS = {"whole": None, "ragged": (7, 4, 1, 0), "short": (5, 3, 3, 2)}
@@ -56,7 +57,7 @@ def test_values_are_those_of_the_paper(cell, reference, engine):
 @pytest.mark.parametrize("cell", CELLS + ZONED, ids=repr)
 def test_fused_equals_textbook(cell, tokens, lengths, monkeypatch):
     monkeypatch.setattr(bptt, "STRETCH", 2 * 4 * 5)  # four stretches of time, the last one shorter
-    for proj_size in (0, 2) if cell.projectable else (0,):
+    for proj_size in (0, 2) if reads_of(cell).is_projectable(cell) else (0,):
         layer = one_layer(cell, tokens=tokens, lengths=lengths, proj_size=proj_size, bias=not tokens)
         for found, expected in zip(layer.results(fused.run), layer.results(textbook.run), strict=True):
             assert_close(found, expected)
@@ -72,7 +73,9 @@ def test_what_divides_by_a_state_is_not_asked_past_the_end_of_a_sequence(cell):
 
 @pytest.mark.parametrize("cell", CELLS + ZONED, ids=repr)
 def test_gradients_are_those_of_finite_differences(cell):
-    layer = one_layer(cell, steps=4, batch=2, hidden_size=2, lengths=(4, 2), proj_size=1 if cell.projectable else 0)
+    layer = one_layer(
+        cell, steps=4, batch=2, hidden_size=2, lengths=(4, 2), proj_size=1 if reads_of(cell).is_projectable(cell) else 0
+    )
     weights, states = layer.weights, len(layer.state)
     given = [k for k, w in enumerate(weights) if w is not None]
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import runpy
 import subprocess
 import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import jsonschema
 import matplotlib.image
 import pytest
 from support.paths import ROOT
+from support.script_runs import RunScript
 
 from gru_scratch.benchmark import plans
 from gru_scratch.studies import results
@@ -22,24 +22,11 @@ from gru_scratch.studies import results
 SIZES = {"--batch-size": 1, "--num-steps": 1, "--num-hiddens": 1, "--vocab-size": 2}
 SMALLEST = [str(word) for option in {**SIZES, "--seconds": 0, "--threads": 1}.items() for word in option]
 SCHEMA = json.loads((ROOT / "docs" / "compare.schema.json").read_text())
-RunScript = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def compare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> RunScript:
-    """Run the script in this process, in an empty working folder: (status, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["compare.py", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            runpy.run_path(str(ROOT / "scripts" / "compare.py"), run_name="__main__")
-        captured = capsys.readouterr()
-        assert isinstance(end.value.code, int)
-        return end.value.code, captured.out, captured.err
-
-    return run
+def compare(in_process: RunScript) -> RunScript:
+    return partial(in_process, "compare")
 
 
 def read(path: Path) -> dict[str, Any]:

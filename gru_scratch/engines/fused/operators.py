@@ -20,8 +20,7 @@ from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from gru_scratch.cells.base import Cell, State, registry
 from gru_scratch.engines import textbook
-from gru_scratch.engines.fused import bptt
-from gru_scratch.engines.fused import forward as sequence
+from gru_scratch.engines.fused import bptt, forward
 from gru_scratch.engines.weights import LayerWeights
 
 _LAYER = (
@@ -104,9 +103,7 @@ def _forward(*args: Any) -> list[Tensor]:
     cell, params, masks = layer.named()
     lengths = layer.lengths
     with _within_kernel(layer.inputs):
-        states, buffers = sequence.forward(
-            cell, layer.inputs, tuple(layer.state), layer.weights, params, masks, lengths
-        )
+        states, buffers = forward.forward(cell, layer.inputs, tuple(layer.state), layer.weights, params, masks, lengths)
     outputs = states[0][1:].clone() if layer.keep else states[0][1:].data  # no view: the caller may detach it in place
     if lengths is None:
         final = [s[-1].clone() for s in states]
@@ -125,7 +122,7 @@ def _forward_shapes(*args: Any) -> list[Tensor]:
     outputs = new(steps, batch, state[0].shape[-1])
     H = layer.weights.hidden_size
     states = [new(steps + 1, batch, s.shape[-1]) for s in state]
-    widths = sequence.buffer_widths(registry[layer.cell], layer.weights)
+    widths = forward.buffer_widths(registry[layer.cell], layer.weights)
     return [outputs, *final, *states, *(new(steps, batch, width * H) for width in widths)]
 
 

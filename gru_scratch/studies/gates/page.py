@@ -20,7 +20,7 @@ from torch import Tensor
 from gru_scratch.studies.gates.collect import Quantity
 from gru_scratch.studies.gates.explore import NOUNS, Exploration
 from gru_scratch.studies.gates.words import describe
-from gru_scratch.training.checkpoint import write_atomically
+from gru_scratch.text.files import write_atomically
 
 STEPS = 254
 """From the lowest value of a scale to the highest."""

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gru_scratch.text.corpus import check_file, clean_lines, split_lines
-from gru_scratch.text.kinds import split_tokens
 from gru_scratch.text.stream import read_pieces
-from gru_scratch.text.vocab import UNKNOWN
+from gru_scratch.text.vocab import UNKNOWN, split_tokens
 from gru_scratch.training.folder import LoadedRun
 
 

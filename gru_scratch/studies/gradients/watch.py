@@ -15,9 +15,9 @@ from gru_scratch.engines.weights import LayerWeights
 from gru_scratch.layers.layer import RecurrentLayer
 from gru_scratch.studies.gradients.flow import Flow, gradient_flow, singular_values, spread_lags
 from gru_scratch.text.batches import Corpus
-from gru_scratch.training.build import Model, get_weights
+from gru_scratch.training.build import Model
 from gru_scratch.training.config import TrainConfig
-from gru_scratch.training.trainer import Trainer
+from gru_scratch.training.text_task import TextTask
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,14 @@ class LayerFlow:
     """Of each gate's recurrent block, the largest."""
 
 
-def watch_run(trainer: Trainer) -> list[LayerFlow]:
+def watch_run(task: TextTask) -> list[LayerFlow]:
     """Measure the model of a run, of any engine, on the first ``num_steps`` tokens of its held-out text, or else of the
     text that it is trained on; in float32. It takes about as long as some updates.
     """
-    text, count = trainer.text, trainer.config.num_steps
+    text, count = task.text, task.config.num_steps
     tokens = first_tokens(text.held_out if len(text.held_out) else text.train, count)
-    weights = {name: weight.cpu().float() for name, weight in get_weights(trainer.config, trainer.model).items()}
-    return model_flow(cell_of(trainer.config, trainer.model), weights, tokens.view(-1, 1), spread_lags(len(tokens)))
+    weights = {name: weight.cpu().float() for name, weight in task.weights().items()}
+    return model_flow(cell_of(task.config, task.model), weights, tokens.view(-1, 1), spread_lags(len(tokens)))
 
 
 def first_tokens(corpus: Corpus, count: int) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from gru_scratch.cells import CELLS, GRUEquations, RNNEquations, Zoneout, make_cell
 from gru_scratch.engines import textbook
+from gru_scratch.engines.trace import reads_of
 from gru_scratch.engines.weights import LayerWeights
 from gru_scratch.layers import Recurrent
 from gru_scratch.studies.gradients.draw_gradients import draw_matrices, draw_starts, draw_training
@@ -21,7 +22,7 @@ from gru_scratch.studies.gradients.flow import Flow, gradient_flow, singular_val
 from gru_scratch.studies.gradients.gradient_options import GradientOptions
 from gru_scratch.studies.gradients.runs import STARTS, flow_at_start, pieces_of, watch_training
 from gru_scratch.studies.gradients.watch import cell_of, first_tokens, model_flow
-from gru_scratch.text.mapped import MappedTokens
+from gru_scratch.text.token_file import MappedTokens
 from gru_scratch.training.build import build_model, get_weights
 from gru_scratch.training.config import TrainConfig
 
@@ -45,7 +46,7 @@ def layer_of(name: str, proj_size: int = 0) -> tuple[Recurrent, LayerWeights, di
 @pytest.mark.parametrize("proj_size", [0, 2])
 @pytest.mark.parametrize("name", CASES)
 def test_flow_is_the_norm_of_autograds_jacobian_of_the_run(name: str, proj_size: int) -> None:
-    if proj_size and not CASES[name].projectable:
+    if proj_size and not reads_of(CASES[name]).is_projectable(CASES[name]):
         with pytest.raises(ValueError, match="proj_size must be 0"):
             layer_of(name, proj_size)
         return

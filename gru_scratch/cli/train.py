@@ -1,72 +1,42 @@
-"""A run of training from its options to its last line: what train.py and the presets share."""
+"""A run of training from its options to its last line: what `train` and its presets do."""
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-import tyro
-from _report import number, print_header, print_result, speed
 from tqdm import tqdm
 
+from gru_scratch.cli.arguments import Run
+from gru_scratch.cli.summary import number, print_header, print_result, speed
 from gru_scratch.generate.continuation import samples
 from gru_scratch.studies.gradients.watch import watch_run
 from gru_scratch.studies.results import plain
-from gru_scratch.training.advice import advice_if_stuck, unigram_loss
 from gru_scratch.training.build import build_model, find_cell_file, pick_device
 from gru_scratch.training.checkpoint import Snapshot
 from gru_scratch.training.config import TrainConfig
 from gru_scratch.training.data import RunText, read_run_text
-from gru_scratch.training.evaluate import evaluating
-from gru_scratch.training.failures import explain
-from gru_scratch.training.final_test import final_losses, kept_weights
-from gru_scratch.training.folder import create_folder, save_run, save_test
-from gru_scratch.training.interrupt import stop_on_interrupt
-from gru_scratch.training.processes import Processes, started_processes
-from gru_scratch.training.resume import only_writer, read_state, stored_config
-from gru_scratch.training.trainer import Record, Trainer
+from gru_scratch.training.evaluate import advice_if_stuck, evaluating, final_losses, unigram_loss
+from gru_scratch.training.folder import create_folder, only_writer, read_state, save_run, save_test
+from gru_scratch.training.processes import Processes, explain, started_processes, stop_on_interrupt
+from gru_scratch.training.state import Record
+from gru_scratch.training.text_task import TextTask
+from gru_scratch.training.trainer import Trainer
 from gru_scratch.training.update import NotFiniteError
 
 SECONDS_BETWEEN_PICTURES = 60.0
 
 
-@dataclass(frozen=True)
-class Command(TrainConfig):
-    __doc__ = TrainConfig.__doc__
-
-    resume: Path | None = None
-    """Run folder to go on with, instead of a new run: its own options hold, and only epochs, max-updates or minutes may
-    be given anew, and be more."""
-
-
-def parse(arguments: Sequence[str], preset: TrainConfig | None = None) -> tuple[TrainConfig, Path | None]:
-    """The options of a run, and the folder to go on with, from a command line.
-
-    Options that are not given are the preset's, or in a run that goes on those that it was made with.
-    """
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    first.add_argument("--resume", type=Path)
-    folder: Path | None = first.parse_known_args(arguments)[0].resume
-    if folder is not None:
-        preset = stored_config(read_state(folder), folder)
-    given = tyro.cli(Command, args=list(arguments), default=Command(**vars(preset or TrainConfig()), resume=folder))
-    config = TrainConfig(**{field.name: getattr(given, field.name) for field in fields(TrainConfig)})
-    config.validate()
-    if folder is not None and preset is not None and config.out not in (preset.out, folder):
-        raise ValueError(f"a run goes on in its own folder, {folder}, and out cannot be {config.out}")
-    return config, folder
-
-
-def train(config: TrainConfig, resumed: Path | None = None) -> int:
+def main(given: Run) -> int:
     """Train, keep the run in its folder, and print what a reader wants to know; the exit status."""
+    config = given.config
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     torch.set_float32_matmul_precision(config.matmul_precision)
@@ -76,7 +46,7 @@ def train(config: TrainConfig, resumed: Path | None = None) -> int:
         torch.cuda.set_device(device)
     with started_processes(device) as processes:
         try:
-            return train_together(config, resumed, device, processes)
+            return train_together(config, given.resumed, device, processes)
         except (RuntimeError, MemoryError) as error:
             reason = explain(error, processes)
             if reason is None:
@@ -85,15 +55,14 @@ def train(config: TrainConfig, resumed: Path | None = None) -> int:
 
 
 def train_together(config: TrainConfig, resumed: Path | None, device: torch.device, processes: Processes) -> int:
-    """The part of `train` that this process has."""
-    processes.check_batch_size(config.batch_size)
+    """The part of `main` that this process has."""
     text = read_text_once(config, processes)
     if text.source.notice and processes.is_first:
         print(f"note: {text.source.notice}", file=sys.stderr)
     torch.manual_seed(config.seed)
     cell_file = find_cell_file(config)
     model = build_model(config, len(text.vocab), device, cell_file)
-    trainer = Trainer(config, model, text, device, cell_file, processes)
+    trainer = Trainer(TextTask(config, model, text, device, cell_file, processes))
     with claimed_folder(config, resumed, processes) as folder:
         if resumed is not None:
             trainer.restore(read_state(resumed))
@@ -134,25 +103,25 @@ def claimed_folder(config: TrainConfig, resumed: Path | None, processes: Process
 class Session:
     """A trainer, and the folder and terminal that it reports to."""
 
-    def __init__(self, trainer: Trainer, folder: Path) -> None:
+    def __init__(self, trainer: Trainer[TextTask], folder: Path) -> None:
         self.trainer, self.folder = trainer, folder
-        self.unigram = unigram_loss(trainer.text.train_counts()) if trainer.processes.is_first else 0.0
+        self.unigram = unigram_loss(trainer.task.text.train_counts()) if trainer.processes.is_first else 0.0
         self.has_advised = False
         self.picture_at = 0.0
 
     def run(self) -> int:
         trainer, bound = self.trainer, self.trainer.bound
         is_first = trainer.processes.is_first
-        if trainer.config.watch_gradients and is_first:
-            trainer.watch = lambda: {"gradient_flow": plain(watch_run(trainer))}
+        if trainer.task.config.watch_gradients and is_first:
+            trainer.watch = lambda: {"gradient_flow": plain(watch_run(trainer.task))}
         if is_first:
-            print_header(trainer)
+            print_header(trainer.task)
             print(f"run folder  {self.folder}", flush=True)
         unit = bound.kind.removeprefix("max_").removesuffix("s")
         shown = None if is_first else True  # None: where there is a terminal
         with stop_on_interrupt() as stopped, tqdm(total=bound.value, unit=unit, disable=shown) as bar:
             self.bar = bar
-            self.show(trainer.history[-1:])
+            self.show(trainer.state.history[-1:])
             try:
                 finished = trainer.run(report=self.report, save=self.save, should_stop=stopped)
             except NotFiniteError as error:
@@ -161,20 +130,21 @@ class Session:
         self.save()
         if not is_first:
             return 0 if finished else 130
-        tested = self.test() if finished and len(trainer.text.test) else []
-        print_result(trainer)
+        tested = self.test() if finished and len(trainer.task.text.test) else []
+        print_result(trainer.state.history, trainer.task.device)
         for line in tested:
             print(line)
         print(self.continuations(), end="")
         if not finished:
             print(
-                f"interrupted in epoch {trainer.epoch + 1}{bound.of_epochs()}; saved in {self.folder}", file=sys.stderr
+                f"interrupted in epoch {trainer.state.epoch + 1}{bound.of_epochs()}; saved in {self.folder}",
+                file=sys.stderr,
             )
         return 0 if finished else 130
 
     def report(self, record: Record) -> None:
         self.show([record])
-        advice = advice_if_stuck(self.trainer.history, self.unigram)
+        advice = advice_if_stuck(self.trainer.state.history, self.unigram)
         if advice and not self.has_advised and self.trainer.processes.is_first:
             self.has_advised = True
             self.bar.write(f"note: {advice}", file=sys.stderr)
@@ -197,13 +167,16 @@ class Session:
             self.picture_at = time.monotonic() + SECONDS_BETWEEN_PICTURES
 
     def continuations(self) -> str:
-        trainer, text = self.trainer, self.trainer.text
-        with evaluating(trainer.model), kept_weights(trainer):
-            lines = samples(trainer.model, text.vocab, trainer.device, opening=text.opening, kind=text.kind)
+        task = self.trainer.task
+        with evaluating(task.model), self.trainer.with_final_weights():
+            lines = samples(task.model, task.text.vocab, task.device, opening=task.text.opening, kind=task.text.kind)
         return "".join(line + "\n" for line in lines)
 
     def test(self) -> list[str]:
-        """Read the text that was put aside, once, with the parameters that the run keeps; what to print of it."""
-        result = final_losses(self.trainer)
+        """Read the test part of the text, once, with the parameters that the run keeps; what to print of it."""
+        task = self.trainer.task
+        with self.trainer.with_final_weights():
+            weights = "best" if self.trainer.keeps_best() else "last"
+            result = final_losses(task.alone, task.text.test, task.device, weights)
         save_test(self.folder, asdict(result))
         return result.lines()

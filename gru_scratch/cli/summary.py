@@ -7,13 +7,14 @@ from collections.abc import Sequence
 import torch
 
 from gru_scratch.training.build import count_parameters
-from gru_scratch.training.trainer import Record, Trainer
+from gru_scratch.training.state import Record
+from gru_scratch.training.text_task import TextTask
 
 NOUNS = {"char": "characters", "word": "words", "byte": "bytes"}
 
 
-def print_header(trainer: Trainer) -> None:
-    config, text = trainer.config, trainer.text
+def print_header(task: TextTask) -> None:
+    config, text = task.config, task.text
     gate = {True: ", reset gate after the product", False: ", reset gate before the product", None: ""}
     layers = f", {config.num_layers} layers" if config.num_layers > 1 else ""
     held_out = f"{len(text.held_out):,} {NOUNS[text.kind]}, " if len(text.held_out) else ""
@@ -22,20 +23,20 @@ def print_header(trainer: Trainer) -> None:
     print(f"held out    {held_out}{text.held_out_label}")
     print(f"vocabulary  {len(text.vocab)}")
     print(f"model       {config.cell}{layers}, engine {config.engine}{gate[config.resets_after]}")
-    print(f"parameters  {count_parameters(trainer.model):,}")
+    print(f"parameters  {count_parameters(task.model):,}")
     threads = torch.get_num_threads()
     precision = torch.get_float32_matmul_precision()
     products = "" if precision == "highest" else f", products of precision {precision}"
-    print(f"device      {trainer.device}, {threads} thread{'s' if threads > 1 else ''}{products}")
+    print(f"device      {task.device}, {threads} thread{'s' if threads > 1 else ''}{products}")
 
 
-def print_result(trainer: Trainer) -> None:
+def print_result(history: Sequence[Record], device: torch.device) -> None:
     """The figures of the last epochs, each as what it is."""
-    if not trainer.history:
+    if not history:
         return
-    last = trainer.history[-1]
-    print(f"training perplexity {number(last['train_perplexity'])}, {speed(*trainer.history)} on {trainer.device}")
-    tested = [record for record in trainer.history if "held_out_loss" in record]
+    last = history[-1]
+    print(f"training perplexity {number(last['train_perplexity'])}, {speed(*history)} on {device}")
+    tested = [record for record in history if "held_out_loss" in record]
     if tested:
         end, best = tested[-1], min(tested, key=lambda record: float(record["held_out_loss"]))
         lowest = f"lowest {number(best['held_out_perplexity'])} after epoch {best['epoch']:.4g}"
