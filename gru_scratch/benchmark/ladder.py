@@ -23,7 +23,7 @@ from gru_scratch.benchmark.setting import Setting
 from gru_scratch.benchmark.timing import paired_ratio
 from gru_scratch.benchmark.training_step import TrainingStep, step_of_module
 from gru_scratch.cells.base import Cell
-from gru_scratch.engines import fused, textbook
+from gru_scratch.engines import operators, textbook
 from gru_scratch.engines.fused import bptt, forward, products
 from gru_scratch.layers import Recurrent
 
@@ -106,11 +106,11 @@ RUNGS: Mapping[str, Rung] = MappingProxyType(
         "all gates in one product": Rung(step_by_step, tokens=False),
         "input projected before the loop": Rung(textbook.run, tokens=False),
         "rows looked up for tokens": Rung(textbook.run),
-        "backward by hand": Rung(fused.run, lacks=("derivative",), changes=(_WHOLE, _PLAIN, _BY_EQUATIONS)),
-        "derivative by hand": Rung(fused.run, changes=(_WHOLE, _PLAIN, _BY_EQUATIONS)),
-        "equations in place": Rung(fused.run, changes=(_WHOLE, _PLAIN)),
-        "time in short stretches": Rung(fused.run, changes=(_PLAIN,)),
-        "the fastest product": Rung(fused.run),
+        "backward by hand": Rung(operators.fused, lacks=("derivative",), changes=(_WHOLE, _PLAIN, _BY_EQUATIONS)),
+        "derivative by hand": Rung(operators.fused, changes=(_WHOLE, _PLAIN, _BY_EQUATIONS)),
+        "equations in place": Rung(operators.fused, changes=(_WHOLE, _PLAIN)),
+        "time in short stretches": Rung(operators.fused, changes=(_PLAIN,)),
+        "the fastest product": Rung(operators.fused),
     }
 )
 """By name, each with what the one before has, and one thing more; before them comes the book's loop."""

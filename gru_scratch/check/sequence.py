@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gru_scratch.cells.base import Cell
 from gru_scratch.check.probe import BATCH, HIDDEN, differs, draw_masks, draw_params
-from gru_scratch.engines import fused, textbook
+from gru_scratch.engines import operators, textbook
 from gru_scratch.engines.trace import reads_of
 from gru_scratch.engines.weights import LayerWeights
 
@@ -34,7 +34,7 @@ def wrong_sequence(cell: Cell) -> Iterator[str]:
         arguments, leaves = _random_layer(cell, **options)
         try:
             expected = _results(textbook.run, cell, arguments, leaves)
-            found = _results(fused.run, cell, arguments, leaves)
+            found = _results(operators.fused, cell, arguments, leaves)
         except Exception as error:
             yield f"running it over a sequence of {layout} raised {type(error).__name__}: {error}"
             return

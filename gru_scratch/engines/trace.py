@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.autograd.graph import get_gradient_edge
 
 from gru_scratch.cells.base import Cell, Gates
+from gru_scratch.engines.torch_private import saved_alpha
 
 Place: TypeAlias = tuple[Any, int]
 """A place in autograd's graph: a node, and which of its outputs."""
@@ -134,7 +135,7 @@ def _readers(roots: Iterable[Place], leaves: Mapping[Place, str]) -> dict[str, l
 def _adds(node: Any, leaves: Mapping[Place, str], gate: str) -> bool:
     """Whether a node is the sum of the gate's two pre-activations."""
     summands = {leaves.get(place) for place in node.next_functions}
-    return node.name() == "AddBackward0" and node._saved_alpha == 1 and summands == {gate, f"x.{gate}"}
+    return node.name() == "AddBackward0" and saved_alpha(node) == 1 and summands == {gate, f"x.{gate}"}
 
 
 def _read_from(root: Place | None, leaves: Mapping[Place, str], others: Mapping[Place, str]) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import init
 
 from gru_scratch.cells import Cell, Zoneout, make_cell
+from gru_scratch.engines.torch_private import is_any_autocast_enabled
 from gru_scratch.engines.trace import reads_of
 from gru_scratch.engines.weights import LayerWeights
 from gru_scratch.layers.dropout import DropoutMasks, check_dropout
@@ -153,7 +154,7 @@ class Recurrent(RecurrentLayer, nn.Module):
     def check_forward_args(self, input: Tensor, hidden: Any, batch_sizes: Tensor | None) -> None:
         """The checks of ``torch.nn``'s layers."""
         weight = getattr(self, self._all_weights[0][0])
-        if input.dtype != weight.dtype and not torch._C._is_any_autocast_enabled():
+        if input.dtype != weight.dtype and not is_any_autocast_enabled():
             raise ValueError(
                 f"RNN input dtype ({input.dtype}) does not match weight dtype ({weight.dtype}). "
                 f"Convert input: input.to({weight.dtype}), or convert model: model.to({input.dtype})"

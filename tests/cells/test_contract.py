@@ -27,7 +27,7 @@ from gru_scratch.cells import (
     make_cell,
 )
 from gru_scratch.cells.base import Registry
-from gru_scratch.engines import fused, textbook
+from gru_scratch.engines import operators, textbook
 from gru_scratch.engines.fused.in_place import loop_of
 
 
@@ -75,7 +75,7 @@ def test_another_class_under_a_taken_name_has_its_own_key():
     registry = Registry()
     assert len({registry.key(layer.cell) for layer in layers}) == 4
     for layer in [*layers, *reversed(layers)]:
-        assert_close(layer.run(fused.run)[0], layer.run(textbook.run)[0])
+        assert_close(layer.run(operators.fused)[0], layer.run(textbook.run)[0])
 
 
 @pytest.mark.parametrize("cell", CELLS + ZONED, ids=repr)
@@ -96,7 +96,7 @@ def test_new_equations_do_not_inherit_the_derivative_and_the_loop_of_the_old():
         pass
 
     layer = one_layer(Leaky())
-    for found, expected in zip(layer.results(fused.run), layer.results(textbook.run), strict=True):
+    for found, expected in zip(layer.results(operators.fused), layer.results(textbook.run), strict=True):
         assert_close(found, expected)
     assert Leaky().derivative is None
     assert loop_of(Leaky()) is None

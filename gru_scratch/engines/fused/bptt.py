@@ -33,8 +33,9 @@ from gru_scratch.engines.fused.jacobian import (
     whole_step,
 )
 from gru_scratch.engines.fused.products import Product
-from gru_scratch.engines.fused.sequence import clear_dead_rows, live_rows, rows_alive, untracked
+from gru_scratch.engines.fused.sequence import clear_dead_rows, live_rows, rows_alive
 from gru_scratch.engines.fused.weight_gradients import PROJECTED, WeightGradients
+from gru_scratch.engines.torch_private import untracked
 from gru_scratch.engines.trace import by_name
 from gru_scratch.engines.weights import LayerWeights, by_product
 

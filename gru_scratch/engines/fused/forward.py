@@ -13,15 +13,16 @@ from torch import Tensor
 
 from gru_scratch.cells.base import Cell
 from gru_scratch.engines.fused.in_place import Loop, loop_of
-from gru_scratch.engines.fused.sequence import Sequence, clear_dead_rows, rows_alive, untracked
+from gru_scratch.engines.fused.sequence import Sequence, clear_dead_rows, rows_alive
+from gru_scratch.engines.torch_private import untracked
 from gru_scratch.engines.weights import LayerWeights, by_product
 
 
-def buffer_widths(cell: Cell, weights: LayerWeights) -> tuple[int, ...]:
-    """Widths, in gates, of what forward keeps beside the states: the input's pre-activations, and each product."""
-    if loop := loop_that_runs(cell, weights):
-        return loop.buffers
-    return (len(cell.gates), *(len(product.gates) for product in cell.recurrence.products))
+def buffer_shapes(cell: Cell, steps: int, batch: int, weights: LayerWeights) -> list[tuple[int, ...]]:
+    """What forward keeps beside the states: the input's pre-activations, and each product; or what a loop keeps."""
+    loop = loop_that_runs(cell, weights)
+    kept = (len(cell.gates), *(len(product.gates) for product in cell.recurrence.products))
+    return [(steps, batch, width * weights.hidden_size) for width in (kept if loop is None else loop.buffers)]
 
 
 def loop_that_runs(cell: Cell, weights: LayerWeights) -> Loop | None:
@@ -37,8 +38,9 @@ def forward(
     params: Mapping[str, Tensor],
     masks: Mapping[str, Tensor],
     lengths: Tensor | None,
+    keep: bool,
 ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """Run the cell over the sequence.
+    """Run the cell over the sequence; ``keep``, whether backward will follow, changes nothing here.
 
     Returns:
         The states, (T + 1, B, P or H) each, the initial one first; and the buffers that backward needs.
@@ -50,8 +52,7 @@ def forward(
     for buffer, initial in zip(states, state, strict=True):
         buffer[0] = initial
     before, after = tuple(s[:-1] for s in states), tuple(s[1:] for s in states)
-    H = weights.hidden_size
-    buffers = tuple(new(steps, batch, width * H) for width in buffer_widths(cell, weights))
+    buffers = tuple(map(new, buffer_shapes(cell, steps, batch, weights)))
     sequence = Sequence(inputs, weights, before, after, buffers, rows)
     if loop := loop_that_runs(cell, weights):
         with untracked():

@@ -6,7 +6,6 @@ state.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
@@ -89,8 +88,3 @@ def rows_alive(lengths: Tensor | None, steps: int) -> list[int] | None:
         return None
     ended = torch.bincount(lengths, minlength=steps + 1).cumsum(0)  # by the start of each step
     return (len(lengths) - ended[:steps]).tolist()
-
-
-def untracked() -> AbstractContextManager[None]:
-    """No records of which tensor is a view of which: where nothing is differentiated, in-place steps are quicker so."""
-    return torch._C._ExcludeDispatchKeyGuard(torch._C.DispatchKeySet(torch._C.DispatchKey.ADInplaceOrView))
