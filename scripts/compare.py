@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from gru_scratch.benchmark import machine, report
 from gru_scratch.benchmark.comparison import Comparison
-from gru_scratch.benchmark.config import CompareConfig
+from gru_scratch.benchmark.compare_options import CompareConfig
 from gru_scratch.benchmark.folder import new_folder, remove_if_empty
 from gru_scratch.benchmark.plans import Plan, make_plan
 from gru_scratch.training.checkpoint import write_atomically

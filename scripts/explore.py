@@ -14,9 +14,9 @@ import tyro
 from _command import run_command
 from tqdm import tqdm
 
-from gru_scratch.studies.explore import NOUNS, check_length, check_text, count_steps, explore
-from gru_scratch.studies.page import build_page, check_out, write_page
-from gru_scratch.studies.reading import tokens_of_file, tokens_of_text
+from gru_scratch.studies.gates.explore import NOUNS, check_length, check_text, count_steps, explore
+from gru_scratch.studies.gates.page import build_page, check_out, write_page
+from gru_scratch.studies.gates.reading import tokens_of_file, tokens_of_text
 from gru_scratch.text.corpus import find_text
 from gru_scratch.training.build import pick_device
 from gru_scratch.training.folder import LoadedRun, load_run

@@ -18,11 +18,11 @@ from _command import run_command
 from torch import Tensor
 from tqdm import tqdm
 
-from gru_scratch.studies.csv_column import read_column
-from gru_scratch.studies.draw_series import draw_forecasts, table
-from gru_scratch.studies.forecast import ForecastOptions, check_runs, study_series
+from gru_scratch.studies.forecast.csv_column import read_column
+from gru_scratch.studies.forecast.draw_series import draw_forecasts, table
+from gru_scratch.studies.forecast.regression import ForecastOptions, check_runs, study_series
 from gru_scratch.studies.results import claim_folder, save_study
-from gru_scratch.studies.series import GENERATED, divide
+from gru_scratch.studies.forecast.series import GENERATED, divide
 from gru_scratch.training.checkpoint import write_atomically
 
 

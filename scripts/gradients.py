@@ -17,8 +17,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from gru_scratch.cells import resolve_cell
-from gru_scratch.studies.draw_gradients import draw_matrices, draw_starts, draw_training
-from gru_scratch.studies.gradients import (
+from gru_scratch.studies.gradients.draw_gradients import draw_matrices, draw_starts, draw_training
+from gru_scratch.studies.gradients.runs import (
     STARTS,
     GradientOptions,
     GradientRun,

@@ -14,8 +14,8 @@ import tyro
 from _command import run_command
 from tqdm import tqdm
 
-from gru_scratch.studies.draw_memory import draw_spans, table
-from gru_scratch.studies.memory import MemoryOptions, Span, check_study, measure_spans, summarise
+from gru_scratch.studies.memory.draw_memory import draw_spans, table
+from gru_scratch.studies.memory.spans import MemoryOptions, Span, check_study, measure_spans, summarise
 from gru_scratch.studies.results import claim_folder, save_study
 
 PRESETS = {

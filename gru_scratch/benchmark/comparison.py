@@ -10,7 +10,7 @@ import torch
 
 from gru_scratch.benchmark.agreement import Values, agree, differences, worst
 from gru_scratch.benchmark.clock import Action, Budget, Clock, in_turn
-from gru_scratch.benchmark.memory import peak_memory
+from gru_scratch.benchmark.peak import peak_memory
 from gru_scratch.benchmark.spread import Ratio, median_interval, paired_ratio
 
 

@@ -12,16 +12,16 @@ import torch
 from gru_scratch.benchmark import charts, report
 from gru_scratch.benchmark.clock import Budget, clock_for
 from gru_scratch.benchmark.comparison import Comparison, Method
-from gru_scratch.benchmark.config import CompareConfig
+from gru_scratch.benchmark.compare_options import CompareConfig
 from gru_scratch.benchmark.generation import TOKENS, compare_generation
 from gru_scratch.benchmark.ladder import compare_ladder, ladder_table
 from gru_scratch.benchmark.models import ModelKind, model_kinds
 from gru_scratch.benchmark.six_settings import SIX_SETTINGS, columns, summary
-from gru_scratch.benchmark.training import compare_training
+from gru_scratch.benchmark.steps import compare_training
 
-DEFAULT_ENGINES = ("builtin", "builtin-compiled", "d2l", "textbook", "fused")
+DEFAULT_ENGINES = ("builtin", "builtin-compiled", "textbook", "fused")
 SWEEP_ENGINES = ("builtin", "textbook", "fused")
-GENERATE_ENGINES = ("builtin", "d2l", "textbook", "fused")
+GENERATE_ENGINES = ("builtin", "textbook", "fused")
 
 SWEEPS: Mapping[str, tuple[str, str, tuple[int, ...]]] = MappingProxyType(
     {

@@ -106,7 +106,7 @@ def machine_lines(machine: Mapping[str, Any]) -> str:
     load = machine["load_before"]
     lines = [
         f"machine     {where}, {machine['cores']} cores; {machine['threads']} threads",
-        f"versions    torch {versions['torch']}, Python {versions['python']}, d2l {versions['d2l']}",
+        f"versions    torch {versions['torch']}, Python {versions['python']}",
         f"date        {machine['date']}" + (f"; load before {load}" if load is not None else ""),
     ]
     return "\n".join(lines)

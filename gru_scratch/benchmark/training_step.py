@@ -82,7 +82,7 @@ def step_of_module(model: RNNModel, batch: Batch, compiled: Callable[..., tuple[
 
 
 def step_of_functions(cell: str, model: Any, batch: Batch) -> TrainingStep:
-    """The step of an `RNNModelScratch`, ours or the book's; `cell` as `scratch_to_torch` names it."""
+    """The step of an `RNNModelScratch`; `cell` as `scratch_to_torch` names it."""
     X, params, dense = batch.X, list(model.params), batch.X.is_floating_point()
 
     def scores() -> Tensor:

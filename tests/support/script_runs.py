@@ -19,7 +19,7 @@ FORKS.set_forkserver_preload(
     [
         "pytest",
         "gru_scratch.generate.continuation",
-        "gru_scratch.studies.watch",
+        "gru_scratch.studies.gradients.watch",
         "gru_scratch.training.folder",
         "torch._dynamo",  # the first optimiser imports it
         "tyro",

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from gru_scratch.cells import Cell, resolve_cell
 from gru_scratch.layers import Recurrent
 from gru_scratch.studies.initialisation import initialise
-from gru_scratch.studies.series import (
+from gru_scratch.studies.forecast.series import (
     Division,
     Forecast,
     Scaling,

@@ -13,7 +13,7 @@ from gru_scratch.cells import Cell, GRUEquations, make_cell, resolve_cell
 from gru_scratch.engines import textbook
 from gru_scratch.engines.weights import LayerWeights
 from gru_scratch.layers.layer import RecurrentLayer
-from gru_scratch.studies.flow import Flow, gradient_flow, singular_values, spread_lags
+from gru_scratch.studies.gradients.flow import Flow, gradient_flow, singular_values, spread_lags
 from gru_scratch.text.batches import Corpus
 from gru_scratch.training.build import Model, get_weights
 from gru_scratch.training.config import TrainConfig
@@ -64,7 +64,7 @@ def model_flow(cell: Cell, weights: Mapping[str, Tensor], tokens: Tensor, lags: 
         cell: the equations of every layer.
         weights: the model's parameters under the names of ``RNNModel``.
         tokens: (T, B).
-        lags: see :func:`gru_scratch.studies.flow.gradient_flow`.
+        lags: see :func:`gru_scratch.studies.gradients.flow.gradient_flow`.
     """
     inputs = weights["embedding.weight"][tokens] if "embedding.weight" in weights else tokens
     found: list[LayerFlow] = []

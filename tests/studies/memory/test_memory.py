@@ -14,11 +14,11 @@ from torch import Tensor
 
 from gru_scratch.cells import CELLS, GRUEquations, LSTMEquations
 from gru_scratch.layers import Recurrent
-from gru_scratch.studies.draw import COLOURS
-from gru_scratch.studies.draw_memory import draw_spans, table
+from gru_scratch.training.drawing import COLOURS
+from gru_scratch.studies.memory.draw_memory import draw_spans, table
 from gru_scratch.studies.initialisation import CARRIES, initialise
-from gru_scratch.studies.memory import MemoryOptions, Span, SpanSummary, measure_span, measure_spans, summarise
-from gru_scratch.studies.tasks import TASKS
+from gru_scratch.studies.memory.spans import MemoryOptions, Span, SpanSummary, measure_span, measure_spans, summarise
+from gru_scratch.studies.memory.tasks import TASKS
 
 SMALL = MemoryOptions(updates=3, batch_size=4, num_hiddens=5)
 KNOWN = sorted(CARRIES, key=lambda kind: kind.__name__)

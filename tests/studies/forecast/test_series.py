@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from gru_scratch.studies.csv_column import read_column
-from gru_scratch.studies.draw import log_scale, new_figure
-from gru_scratch.studies.draw_series import draw_forecasts, table
-from gru_scratch.studies.forecast import ForecastOptions, LastStateModel, starting_points, study_series
-from gru_scratch.studies.series import (
+from gru_scratch.studies.forecast.csv_column import read_column
+from gru_scratch.training.drawing import log_scale, new_figure
+from gru_scratch.studies.forecast.draw_series import draw_forecasts, table
+from gru_scratch.studies.forecast.regression import ForecastOptions, LastStateModel, starting_points, study_series
+from gru_scratch.studies.forecast.series import (
     GENERATED,
     Scaling,
     divide,

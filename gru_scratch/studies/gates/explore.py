@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gru_scratch.studies.features import Feature, correlations, features
-from gru_scratch.studies.gates import Collected, Quantity, Report, collect, layered
-from gru_scratch.studies.influence import SPAN, influence
+from gru_scratch.studies.gates.features import Feature, correlations, features
+from gru_scratch.studies.gates.collect import Collected, Quantity, Report, collect, layered
+from gru_scratch.studies.gates.influence import SPAN, influence
 from gru_scratch.text.vocab import Vocab
 
 NOUNS = {"char": "character", "word": "word", "byte": "byte"}

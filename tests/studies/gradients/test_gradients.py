@@ -17,10 +17,10 @@ from gru_scratch.engines import textbook
 from gru_scratch.engines.trace import reads_of
 from gru_scratch.engines.weights import LayerWeights
 from gru_scratch.layers import Recurrent
-from gru_scratch.studies.draw_gradients import draw_matrices, draw_starts, draw_training
-from gru_scratch.studies.flow import Flow, gradient_flow, singular_values, spread_lags
-from gru_scratch.studies.gradients import STARTS, GradientOptions, flow_at_start, pieces_of, watch_training
-from gru_scratch.studies.watch import cell_of, first_tokens, model_flow
+from gru_scratch.studies.gradients.draw_gradients import draw_matrices, draw_starts, draw_training
+from gru_scratch.studies.gradients.flow import Flow, gradient_flow, singular_values, spread_lags
+from gru_scratch.studies.gradients.runs import STARTS, GradientOptions, flow_at_start, pieces_of, watch_training
+from gru_scratch.studies.gradients.watch import cell_of, first_tokens, model_flow
 from gru_scratch.text.mapped import MappedTokens
 from gru_scratch.training.build import build_model, get_weights
 from gru_scratch.training.config import TrainConfig

@@ -21,16 +21,16 @@ from gru_scratch.benchmark import book, charts, generation, ladder, models, plan
 from gru_scratch.benchmark.agreement import agree, differences
 from gru_scratch.benchmark.clock import Budget
 from gru_scratch.benchmark.comparison import Comparison, Method, NotAvailableError, Row
-from gru_scratch.benchmark.config import CompareConfig
+from gru_scratch.benchmark.compare_options import CompareConfig
 from gru_scratch.benchmark.floor import products as floor
 from gru_scratch.benchmark.generation import compare_generation
 from gru_scratch.benchmark.ladder import BOOK_LOOP, RUNGS, changed, compare_ladder, without
-from gru_scratch.benchmark.memory import peak_memory
+from gru_scratch.benchmark.peak import peak_memory
 from gru_scratch.benchmark.models import ENGINES, ModelKind, Programs, model_kinds
 from gru_scratch.benchmark.setting import Setting
 from gru_scratch.benchmark.six_settings import SIX_SETTINGS, columns, summary
 from gru_scratch.benchmark.spread import Ratio
-from gru_scratch.benchmark.training import FLOOR, compare_training
+from gru_scratch.benchmark.steps import FLOOR, compare_training
 from gru_scratch.cells import GRUEquations, LSTMEquations
 from gru_scratch.engines.fused import bptt, products
 

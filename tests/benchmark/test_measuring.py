@@ -20,7 +20,7 @@ from gru_scratch.benchmark import machine, report
 from gru_scratch.benchmark.agreement import TOLERANCE, agree, differences, worst
 from gru_scratch.benchmark.clock import Budget, DeviceClock, WallClock, clock_for, in_turn
 from gru_scratch.benchmark.comparison import Comparison, Method, NotAvailableError, Program, Row, compare
-from gru_scratch.benchmark.memory import peak_memory
+from gru_scratch.benchmark.peak import peak_memory
 from gru_scratch.benchmark.spread import Ratio, median_interval, paired_ratio
 
 CPU = torch.device("cpu")

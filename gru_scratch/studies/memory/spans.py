@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from gru_scratch.cells import Cell, resolve_cell
 from gru_scratch.layers import Recurrent
 from gru_scratch.studies.initialisation import GateBias, Weights, initialise
-from gru_scratch.studies.tasks import TASKS, Task
+from gru_scratch.studies.memory.tasks import TASKS, Task
 
 CHECK_EVERY = 20
 """Updates between two looks at whether a run has solved its task."""

@@ -14,11 +14,11 @@ from gru_scratch import cells
 from gru_scratch.layers import GRU, LSTM, RNN, Recurrent
 from gru_scratch.models.language import RNNModel, RNNModelScratch
 from gru_scratch.scratch import gru, lstm, rnn
-from gru_scratch.studies import explore as exploring
-from gru_scratch.studies import influence as influencing
-from gru_scratch.studies.explore import count_steps, explore
-from gru_scratch.studies.gates import Collected, collect, layered
-from gru_scratch.studies.influence import influence
+from gru_scratch.studies.gates import explore as exploring
+from gru_scratch.studies.gates import influence as influencing
+from gru_scratch.studies.gates.explore import count_steps, explore
+from gru_scratch.studies.gates.collect import Collected, collect, layered
+from gru_scratch.studies.gates.influence import influence
 from gru_scratch.text.vocab import Vocab
 
 V, H, T = 6, 5, 23

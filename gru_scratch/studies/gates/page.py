@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gru_scratch.studies.explore import NOUNS, Exploration
-from gru_scratch.studies.gates import Quantity
-from gru_scratch.studies.words import describe
+from gru_scratch.studies.gates.explore import NOUNS, Exploration
+from gru_scratch.studies.gates.collect import Quantity
+from gru_scratch.studies.gates.words import describe
 from gru_scratch.training.checkpoint import write_atomically
 
 STEPS = 254
@@ -42,7 +42,7 @@ def build_page(exploration: Exploration, *, title: str, source: str) -> str:
         title: of the model, for a reader: "GRU, 256 units, trained on The Time Machine".
         source: of the text: a file's name, or "a text".
     """
-    template = files("gru_scratch.studies") / "template"
+    template = files("gru_scratch.studies.gates") / "template"
     read = {name: (template / name).read_text("utf-8") for name in ("page.html", *STYLES, *SCRIPTS)}
     data = json.dumps(page_data(exploration, title=title, source=source), separators=(",", ":"))
     page = read["page.html"].replace("<!--generator-->", GENERATOR)

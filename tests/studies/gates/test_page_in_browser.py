@@ -16,9 +16,9 @@ from torch import Tensor
 
 from gru_scratch.layers import GRU
 from gru_scratch.models.language import RNNModel
-from gru_scratch.studies.explore import Exploration, explore
-from gru_scratch.studies.features import correlations
-from gru_scratch.studies.page import build_page, scale, write_page
+from gru_scratch.studies.gates.explore import Exploration, explore
+from gru_scratch.studies.gates.features import correlations
+from gru_scratch.studies.gates.page import build_page, scale, write_page
 from gru_scratch.text.vocab import Vocab
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gru_scratch.studies.gates import Collected, InPlaceOfLayer, Report, layered
+from gru_scratch.studies.gates.collect import Collected, InPlaceOfLayer, Report, layered
 
 SPAN = 100
 """Characters before a prediction that are looked at."""

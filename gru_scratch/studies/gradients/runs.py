@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from gru_scratch.cells import resolve_cell
 from gru_scratch.layers import Recurrent
 from gru_scratch.models.language import RNNModel
-from gru_scratch.studies.flow import Flow, gradient_flow, singular_values, spread_lags
+from gru_scratch.studies.gradients.flow import Flow, gradient_flow, singular_values, spread_lags
 from gru_scratch.studies.initialisation import initialise
 from gru_scratch.text.batches import SequenceLoader
 from gru_scratch.training.loop import updates
