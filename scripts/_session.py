@@ -18,8 +18,8 @@ from _report import number, print_header, print_result, speed
 from tqdm import tqdm
 
 from gru_scratch.generate.continuation import samples
-from gru_scratch.studies.results import plain
 from gru_scratch.studies.gradients.watch import watch_run
+from gru_scratch.studies.results import plain
 from gru_scratch.training.advice import advice_if_stuck, unigram_loss
 from gru_scratch.training.build import build_model, find_cell_file, pick_device
 from gru_scratch.training.checkpoint import Snapshot

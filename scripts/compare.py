@@ -15,19 +15,19 @@ from _command import run_command
 from tqdm import tqdm
 
 from gru_scratch.benchmark import machine, report
+from gru_scratch.benchmark.compare_options import CompareArguments
 from gru_scratch.benchmark.comparison import Comparison
-from gru_scratch.benchmark.compare_options import CompareConfig
-from gru_scratch.benchmark.folder import new_folder, remove_if_empty
 from gru_scratch.benchmark.plans import Plan, make_plan
+from gru_scratch.studies.results import claim_folder, remove_if_empty
 from gru_scratch.training.checkpoint import write_atomically
 
 
 def main() -> int:
-    config = tyro.cli(CompareConfig)
+    config = tyro.cli(CompareArguments)
     config.validate()
     device = machine.pick_device(config.device)
     plan = make_plan(config, device)
-    folder = new_folder(config.out, "compare")
+    folder = claim_folder(config.out, "compare")
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     machine.like_with_like()

@@ -7,14 +7,13 @@ python scripts/explore.py runs/gru-fused --text "time traveller for so it will b
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
-from pathlib import Path
 
 import tyro
 from _command import run_command
 from tqdm import tqdm
 
 from gru_scratch.studies.gates.explore import NOUNS, check_length, check_text, count_steps, explore
+from gru_scratch.studies.gates.explore_options import ExploreArguments
 from gru_scratch.studies.gates.page import build_page, check_out, write_page
 from gru_scratch.studies.gates.reading import tokens_of_file, tokens_of_text
 from gru_scratch.text.corpus import find_text
@@ -22,32 +21,9 @@ from gru_scratch.training.build import pick_device
 from gru_scratch.training.folder import LoadedRun, load_run
 
 
-@dataclass(frozen=True)
-class ExploreConfig:
-    """Write one HTML page that shows every gate and state of a trained model on a text; open it in a browser."""
-
-    run: tyro.conf.Positional[Path]
-    """Run folder that scripts/train.py wrote."""
-    text: str | None = None
-    """Text to read; cleaned as the text of the run was (None: the text that the run was trained on)."""
-    file: Path | None = None
-    """File to read instead, in UTF-8."""
-    characters: int | None = None
-    """Read only so many characters (words, bytes) from the start (None: all; 1,000 of the run's own text)."""
-    out: Path | None = None
-    """Page to write (None: gates.html in the run folder). An older page there is replaced."""
-    cell: str | None = None
-    """Where the file of a cell of your own is now, as path/to/file.py:ClassName (None: where it was in training)."""
-    device: str = "auto"
-    """cpu, cuda, cuda:1, mps; auto takes a GPU where there is one."""
-
-
 def main() -> int:
-    config = tyro.cli(ExploreConfig)
-    if config.text is not None and config.file is not None:
-        raise ValueError("give the text to read with either --text or --file, not both")
-    if config.characters is not None and config.characters < 1:
-        raise ValueError(f"characters must be at least 1, received {config.characters}")
+    config = tyro.cli(ExploreArguments)
+    config.validate()
     device = pick_device(config.device)
     run = load_run(config.run, device, cell=config.cell)
     out = config.run / "gates.html" if config.out is None else config.out
@@ -66,7 +42,7 @@ def main() -> int:
     return 0
 
 
-def read_given(config: ExploreConfig, run: LoadedRun) -> tuple[list[str], str]:
+def read_given(config: ExploreArguments, run: LoadedRun) -> tuple[list[str], str]:
     """The tokens to read, and the name of their text."""
     if config.text is not None:
         return tokens_of_text(run, config.text)[: config.characters], "a text"

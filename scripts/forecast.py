@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 import tyro
@@ -20,64 +18,17 @@ from tqdm import tqdm
 
 from gru_scratch.studies.forecast.csv_column import read_column
 from gru_scratch.studies.forecast.draw_series import draw_forecasts, table
-from gru_scratch.studies.forecast.regression import ForecastOptions, check_runs, study_series
-from gru_scratch.studies.results import claim_folder, save_study
+from gru_scratch.studies.forecast.forecast_options import ForecastArguments, ForecastOptions
+from gru_scratch.studies.forecast.regression import check_runs, study_series
 from gru_scratch.studies.forecast.series import GENERATED, divide
+from gru_scratch.studies.results import claim_folder, save_study
+from gru_scratch.studies.study_options import part_of
 from gru_scratch.training.checkpoint import write_atomically
 
 
-@dataclass(frozen=True)
-class ForecastConfig:
-    """Train cells to say the next value of a series; compare with persistence and a linear autoregression."""
-
-    series: Literal["mackey-glass", "noisy-sine"] = "mackey-glass"
-    """Series to generate. mackey-glass: chaotic, without noise. noisy-sine: the book's, sin(0.01 t) + 0.2 N(0, 1)."""
-    length: int = 2000
-    """Values to generate."""
-    csv: Path | None = None
-    """CSV file to read a column of instead; its first row names the columns, its rows are in the order of time."""
-    column: str | None = None
-    """Name of that column."""
-    delimiter: str = ","
-    """What stands between the columns."""
-    cells: tuple[str, ...] = ("rnn", "gru", "lstm")
-    """Cells by name, or one's own as path/to/file.py:ClassName."""
-    order: int = 32
-    """Values that a forecast looks back at."""
-    horizon: int = 100
-    """Steps of a free run, which reads its own forecasts."""
-    seeds: int = 3
-    """Runs of each cell, from seeds 0, 1, ..."""
-    updates: int = 1500
-    """Updates of a run."""
-    batch_size: int = 64
-    """Windows in an update."""
-    num_hiddens: int = 32
-    """Hidden units."""
-    lr: float = 3e-3
-    """Learning rate of Adam."""
-    clip: float = 1.0
-    """Largest norm that all gradients together may have; inf: any."""
-    quick: bool = False
-    """A first look: 200 updates, whatever the option says."""
-    save_series: Path | None = None
-    """New CSV file to write the series into, as columns step and value."""
-    out: Path | None = None
-    """Folder to write, new or empty (None: runs/forecast, with a number added if that is taken)."""
-
-
 def main() -> int:
-    config = tyro.cli(ForecastConfig)
-    options = ForecastOptions(
-        order=config.order,
-        horizon=config.horizon,
-        updates=200 if config.quick else config.updates,
-        batch_size=config.batch_size,
-        num_hiddens=config.num_hiddens,
-        lr=config.lr,
-        clip=config.clip,
-    )
-    options.validate()
+    config = tyro.cli(ForecastArguments)
+    options = part_of(config, ForecastOptions, **{"updates": 200} if config.quick else {})
     cells = tuple(dict.fromkeys(config.cells))
     check_runs(cells, config.seeds)
     values, name = read(config)
@@ -106,7 +57,7 @@ def main() -> int:
     return 0
 
 
-def read(config: ForecastConfig) -> tuple[Tensor, str]:
+def read(config: ForecastArguments) -> tuple[Tensor, str]:
     """The series and its name."""
     if config.csv is not None:
         if config.column is None:

@@ -6,8 +6,6 @@ python scripts/gradients.py --quick
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 import tyro
@@ -18,9 +16,9 @@ from tqdm import tqdm
 
 from gru_scratch.cells import resolve_cell
 from gru_scratch.studies.gradients.draw_gradients import draw_matrices, draw_starts, draw_training
+from gru_scratch.studies.gradients.gradient_options import GradientArguments, GradientOptions
 from gru_scratch.studies.gradients.runs import (
     STARTS,
-    GradientOptions,
     GradientRun,
     Look,
     flow_at_start,
@@ -28,6 +26,7 @@ from gru_scratch.studies.gradients.runs import (
     watch_training,
 )
 from gru_scratch.studies.results import claim_folder, save_study
+from gru_scratch.studies.study_options import part_of
 from gru_scratch.text.batches import SequenceLoader
 from gru_scratch.text.corpus import load_text
 from gru_scratch.text.vocab import Vocab
@@ -35,54 +34,11 @@ from gru_scratch.text.vocab import Vocab
 Starts = dict[str, dict[str, list[Look]]]
 
 
-@dataclass(frozen=True)
-class GradientsConfig:
-    """Measure gradient flow before and during training on a text, with and without clipping, and draw it."""
-
-    cells: tuple[str, ...] = ("rnn", "gru", "lstm")
-    """Cells by name, or one's own as path/to/file.py:ClassName."""
-    span: int = 500
-    """The longest k, in steps."""
-    seeds: int = 3
-    """Runs of each cell, from seeds 0, 1, ..."""
-    looks: tuple[int, ...] = (0, 100, 300, 1000)
-    """Updates after which the flow is measured; the last one ends the run."""
-    sequences: int = 2
-    """Pieces of the text, not trained on where it is long enough, that a look measures."""
-    text: Path | None = None
-    """Text file to learn, in UTF-8 (None: The Time Machine)."""
-    max_tokens: int = 10_000
-    """Train on this many characters from the start of the text."""
-    num_hiddens: int = 64
-    """Hidden units."""
-    batch_size: int = 32
-    """Sequences in a minibatch."""
-    num_steps: int = 35
-    """Characters of a sequence, through which gradients flow in training."""
-    lr: float = 2.0
-    """Learning rate of stochastic gradient descent: twice the book's, so that clipping has something to do."""
-    clip: float = 1.0
-    """Largest norm that all gradients together may have, in the runs that are clipped."""
-    quick: bool = False
-    """A first look: one seed, and updates 0, 100 and 200, whatever the options say."""
-    out: Path | None = None
-    """Folder to write, new or empty (None: runs/gradients, with a number added if that is taken)."""
-
-
 def main() -> int:
-    config = tyro.cli(GradientsConfig)
-    seeds, looks = (1, (0, 100, 200)) if config.quick else (config.seeds, config.looks)
-    options = GradientOptions(
-        looks=looks,
-        span=config.span,
-        sequences=config.sequences,
-        num_hiddens=config.num_hiddens,
-        batch_size=config.batch_size,
-        num_steps=config.num_steps,
-        lr=config.lr,
-        clip=config.clip,
-    )
-    options.validate()
+    config = tyro.cli(GradientArguments)
+    quick = {"looks": (0, 100, 200)} if config.quick else {}
+    options = part_of(config, GradientOptions, **quick)
+    seeds = 1 if config.quick else config.seeds
     for name, value in (("seeds", seeds), ("max_tokens", config.max_tokens), ("cells", len(config.cells))):
         if value < 1:
             raise ValueError(f"expected {name} of at least 1, received {value}")
@@ -96,7 +52,7 @@ def main() -> int:
     runs: list[GradientRun] = []
     kinds = [(cell, clip, seed) for cell in cells for clip in (options.clip, None) for seed in range(seeds)]
     try:
-        with tqdm(total=len(kinds) * max(looks), unit="update", disable=None) as bar:
+        with tqdm(total=len(kinds) * max(options.looks), unit="update", disable=None) as bar:
             for cell, ways in starts.items():
                 for way, found in ways.items():
                     found += [flow_at_start(cell, vocab_size, pieces, way, seed, options) for seed in range(seeds)]
@@ -118,7 +74,7 @@ def main() -> int:
     return 0
 
 
-def read(config: GradientsConfig, options: GradientOptions) -> tuple[Tensor, Tensor, int]:
+def read(config: GradientArguments, options: GradientOptions) -> tuple[Tensor, Tensor, int]:
     """The text to train on, the pieces to measure on, and the size of the vocabulary."""
     text = load_text(config.text)
     if text.notice:

@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
-from gru_scratch.benchmark.models import ENGINES
-from gru_scratch.benchmark.setting import Setting
-from gru_scratch.benchmark.six_settings import SIX_SETTINGS
+from gru_scratch.benchmark.setting import SIX_SETTINGS, Input, Setting
+
+ENGINES: Mapping[str, str] = MappingProxyType(
+    {
+        "builtin": "the layer of torch.nn, on one-hot vectors where the input is tokens",
+        "builtin-compiled": "the same under torch.compile",
+        "builtin-unrolled": "the same under torch.compile with allow_rnn, which unrolls it: minutes to compile",
+        "textbook": "the functions of gru_scratch.scratch; for other cells the same as textbook-layer",
+        "textbook-layer": 'our layer with engine="textbook"',
+        "fused": "our layer",
+        "fused-compiled": "the same under torch.compile",
+    }
+)
+"""Every program that a model can be trained by, in the order of tables; the first that is there is the base."""
 
 
 @dataclass(frozen=True)
-class CompareConfig:
+class CompareArguments:
     """Compare scratch with built-in: time, memory and values of a training step. The defaults are the book's sizes."""
 
     cells: tuple[str, ...] = ("rnn", "gru", "lstm")
     """rnn, gru (the book's and that of torch.nn, which are two models), lstm, mgu, cifg, peephole-lstm, layer-norm-gru,
     layer-norm-lstm; or a cell of your own as path/to/file.py:ClassName, whose code is then executed."""
     engines: tuple[str, ...] = ()
-    """builtin, builtin-compiled, builtin-unrolled (takes minutes to compile), d2l, textbook, textbook-layer, fused,
+    """builtin, builtin-compiled, builtin-unrolled (takes minutes to compile), textbook, textbook-layer, fused,
     fused-compiled (none given: those that the question needs)."""
     batch_size: int = 32
     """Sequences in a minibatch."""
@@ -30,7 +43,7 @@ class CompareConfig:
     """Hidden units."""
     vocab_size: int = 28
     """Different tokens."""
-    input: Literal["tokens", "dense", "dense-with-gradient"] = "tokens"
+    input: Input = "tokens"
     """tokens: indices. dense: 128 numbers a step. dense-with-gradient: the same, as if a layer lay below."""
     sweep: Literal["batch", "steps", "hidden"] | None = None
     """Instead: how time grows with one size, against the products alone."""

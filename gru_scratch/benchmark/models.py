@@ -13,9 +13,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gru_scratch.benchmark.compare_options import ENGINES
 from gru_scratch.benchmark.comparison import NotAvailableError
-from gru_scratch.benchmark.setting import Batch, Setting
-from gru_scratch.benchmark.training_step import DenseModel, TrainingStep, step_of_functions, step_of_module
+from gru_scratch.benchmark.setting import Setting
+from gru_scratch.benchmark.training_step import (
+    Batch,
+    DenseModel,
+    TrainingStep,
+    draw_batch,
+    step_of_functions,
+    step_of_module,
+)
 from gru_scratch.cells import resolve_cell
 from gru_scratch.cells.base import Cell
 from gru_scratch.cells.make import make_cell
@@ -23,19 +31,6 @@ from gru_scratch.convert import torch_to_scratch
 from gru_scratch.layers import GRU, LSTM, RNN, Recurrent
 from gru_scratch.models.language import RNNModel, RNNModelScratch
 from gru_scratch.scratch import gru, lstm, rnn
-
-ENGINES: Mapping[str, str] = MappingProxyType(
-    {
-        "builtin": "the layer of torch.nn, on one-hot vectors where the input is tokens",
-        "builtin-compiled": "the same under torch.compile",
-        "builtin-unrolled": "the same under torch.compile with allow_rnn, which unrolls it: minutes to compile",
-        "textbook": "the functions of gru_scratch.scratch; for other cells the same as textbook-layer",
-        "textbook-layer": 'our layer with engine="textbook"',
-        "fused": "our layer",
-        "fused-compiled": "the same under torch.compile",
-    }
-)
-"""Every program that a model can be trained by, in the order of tables; the first that is there is the base."""
 
 _FUNCTIONS: Mapping[str, tuple[Any, Any]] = MappingProxyType(
     {
@@ -99,7 +94,7 @@ class Programs:
 
     def __init__(self, kind: ModelKind, setting: Setting, device: torch.device, seed: int = 0) -> None:
         self.kind, self.setting, self.device = kind, setting, device
-        self.batch: Batch = setting.draw(device, seed)
+        self.batch = draw_batch(setting, device, seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.weights: dict[str, Tensor] = self._random_model(kind.layer).state_dict()

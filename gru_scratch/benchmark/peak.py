@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from torch._C._profiler import _EventType
 from torch.profiler import ProfilerActivity, profile
 
 
@@ -31,6 +30,8 @@ def peak_memory(action: Callable[[], object], device: torch.device) -> int:
 
 def _allocations(events: Any) -> Iterator[tuple[int, int]]:
     """(when, bytes) of each; bytes are negative where memory is given back."""
+    from torch._C._profiler import _EventType
+
     waiting = list(events)
     while waiting:
         event = waiting.pop()

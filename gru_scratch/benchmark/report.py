@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from gru_scratch.benchmark.comparison import Comparison, Row
-from gru_scratch.benchmark.spread import LEVEL, Ratio
+from gru_scratch.benchmark.timing import LEVEL, Ratio
 
 FORMAT = 1
 """Of the JSON: see docs/compare.schema.json."""

@@ -15,13 +15,30 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gru_scratch.benchmark import clock as clock_room
-from gru_scratch.benchmark import machine, report
-from gru_scratch.benchmark.agreement import TOLERANCE, agree, differences, worst
-from gru_scratch.benchmark.clock import Budget, DeviceClock, WallClock, clock_for, in_turn
-from gru_scratch.benchmark.comparison import Comparison, Method, NotAvailableError, Program, Row, compare
+from gru_scratch.benchmark import machine, report, timing
+from gru_scratch.benchmark.comparison import (
+    TOLERANCE,
+    Comparison,
+    Method,
+    NotAvailableError,
+    Program,
+    Row,
+    agree,
+    compare,
+    differences,
+    worst,
+)
 from gru_scratch.benchmark.peak import peak_memory
-from gru_scratch.benchmark.spread import Ratio, median_interval, paired_ratio
+from gru_scratch.benchmark.timing import (
+    Budget,
+    DeviceClock,
+    Ratio,
+    WallClock,
+    clock_for,
+    in_turn,
+    median_interval,
+    paired_ratio,
+)
 
 CPU = torch.device("cpu")
 
@@ -156,7 +173,7 @@ def test_the_device_clock_marks_start_and_end_on_the_device(monkeypatch: pytest.
             pass
 
     cuda = SimpleNamespace(Event=Event, device=Device, synchronize=lambda: happened.append("wait for all"))
-    monkeypatch.setattr(clock_room.torch, "cuda", cuda)
+    monkeypatch.setattr(timing.torch, "cuda", cuda)
     clock = clock_for(torch.device("cuda:1"))
     assert isinstance(clock, DeviceClock)
     assert clock.time(lambda: happened.append("action")) == 0.012

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
 import io
-import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,24 +10,20 @@ from pathlib import Path
 import matplotlib.image
 import pytest
 import torch
-from support.book_package import page_source
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from gru_scratch.benchmark import book, charts, generation, ladder, models, plans
-from gru_scratch.benchmark.agreement import agree, differences
-from gru_scratch.benchmark.clock import Budget
-from gru_scratch.benchmark.comparison import Comparison, Method, NotAvailableError, Row
-from gru_scratch.benchmark.compare_options import CompareConfig
+from gru_scratch.benchmark import charts, jobs, ladder, models, plans
+from gru_scratch.benchmark.compare_options import ENGINES, CompareArguments
+from gru_scratch.benchmark.comparison import Comparison, Method, NotAvailableError, Row, agree, differences
 from gru_scratch.benchmark.floor import products as floor
-from gru_scratch.benchmark.generation import compare_generation
+from gru_scratch.benchmark.jobs import FLOOR, compare_generation, compare_training
 from gru_scratch.benchmark.ladder import BOOK_LOOP, RUNGS, changed, compare_ladder, without
+from gru_scratch.benchmark.models import ModelKind, Programs, model_kinds
 from gru_scratch.benchmark.peak import peak_memory
-from gru_scratch.benchmark.models import ENGINES, ModelKind, Programs, model_kinds
-from gru_scratch.benchmark.setting import Setting
-from gru_scratch.benchmark.six_settings import SIX_SETTINGS, columns, summary
-from gru_scratch.benchmark.spread import Ratio
-from gru_scratch.benchmark.steps import FLOOR, compare_training
+from gru_scratch.benchmark.plans import columns, summary
+from gru_scratch.benchmark.setting import SIX_SETTINGS, Setting
+from gru_scratch.benchmark.timing import Budget, Ratio
 from gru_scratch.cells import GRUEquations, LSTMEquations
 from gru_scratch.engines.fused import bptt, products
 
@@ -90,41 +83,10 @@ def test_which_engines_there_are_for_a_model() -> None:
     rnn, (after, before), mgu = model_kinds("rnn")[0], model_kinds("gru"), model_kinds("mgu")[0]
     every = tuple(ENGINES)
     assert rnn.engines(every) == list(every)
-    assert after.engines(every) == [name for name in every if name != "d2l"]
-    assert before.engines(every) == ["d2l", "textbook", "textbook-layer", "fused", "fused-compiled"]
+    assert after.engines(every) == list(every)
+    assert before.engines(every) == ["textbook", "textbook-layer", "fused", "fused-compiled"]
     assert mgu.engines(every) == ["textbook-layer", "fused", "fused-compiled"]
-    assert mgu.engines(("fused", "textbook", "builtin", "d2l")) == ["textbook", "fused"]
-
-
-def test_the_book_is_quoted_as_it_stands() -> None:
-    for name, page in (("rnn", "rnn_scratch"), ("gru", "gru"), ("lstm", "lstm")):
-        printed = next(
-            node
-            for node in ast.walk(ast.parse(page_source(page)))
-            if isinstance(node, ast.FunctionDef) and node.name == name
-        )
-        quoted = ast.parse(inspect.getsource(book.FORWARD[name])).body[0]
-        assert isinstance(quoted, ast.FunctionDef)
-        assert list(map(ast.dump, quoted.body)) == list(map(ast.dump, printed.body))
-
-
-def test_the_books_package_runs_the_books_code() -> None:
-    before = sys.modules.get("torchvision")
-    d2l = book.import_d2l()
-    net = Programs(model_kinds("lstm")[0], SMALL, CPU).network("d2l")
-    assert type(net) is d2l.RNNModelScratch
-    assert net.forward_fn is book.lstm
-    assert sys.modules.get("torchvision") is before  # no stand-in is left behind
-
-
-@pytest.mark.parametrize(("module", "reason"), [("d2l", "not installed"), ("pandas", "not installed: it needs pandas")])
-def test_a_book_that_is_not_installed(monkeypatch: pytest.MonkeyPatch, module: str, reason: str) -> None:
-    for name in ("d2l", "d2l.torch"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    monkeypatch.setitem(sys.modules, module, None)
-    found = compare_training(model_kinds("gru")[1], SMALL, ("d2l", "fused", "textbook"), METHOD)
-    assert [(row.name, row.note) for row in found.rows] == [("d2l", reason), ("textbook", ""), ("fused", "")]
-    assert found.base == "textbook"
+    assert mgu.engines(("fused", "textbook", "builtin")) == ["textbook", "fused"]
 
 
 def test_builtin_is_left_alone_by_the_compiler() -> None:
@@ -187,7 +149,7 @@ def test_the_engine_is_as_before_after_a_rung() -> None:
 
 
 def test_generation(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(generation, "TOKENS", 4)
+    monkeypatch.setattr(jobs, "TOKENS", 4)
     for kind in KINDS:
         found = compare_generation(kind, SMALL, NOT_COMPILED, METHOD)
         assert [row.refused for row in found.rows] == [False] * len(found.rows)
@@ -224,7 +186,7 @@ def fake_comparison(title: str = "GRU") -> Comparison:
     rows = [
         Row("builtin", [0.02, 0.021, 0.022]),
         Row("fused", [0.01, 0.011, 0.012], Ratio(1.9, 1.8, 2.0), {"loss": 0.0}),
-        Row("d2l", note="not installed"),
+        Row("builtin-unrolled", note="does not compile"),
         Row(FLOOR, [0.001, 0.001, 0.001]),
     ]
     return Comparison(title, {}, 10, "builtin", rows)
@@ -233,13 +195,13 @@ def fake_comparison(title: str = "GRU") -> Comparison:
 @pytest.mark.parametrize("panels", [0, 1, 2, 5])
 def test_bars_are_drawn(panels: int) -> None:
     png = charts.draw_bars([fake_comparison()] * panels, "title", "one step")
-    assert pixels(png)[0] == 1012
+    assert pixels(png)[0] == 1104
 
 
 @pytest.mark.parametrize(("models", "sizes"), [(1, (8,)), (3, (1, 4, 16))])
 def test_a_sweep_is_drawn(models: int, sizes: tuple[int, ...]) -> None:
     points = {f"model {k}": [(size, fake_comparison()) for size in sizes] for k in range(models)}
-    assert pixels(charts.draw_sweep(points, "title", "batch size", "one step"))[0] == 1012
+    assert pixels(charts.draw_sweep(points, "title", "batch size", "one step"))[0] == 1104
 
 
 @pytest.fixture
@@ -247,22 +209,22 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plans, "clock_for", lambda device: OneSecond())
 
 
-def sizes_of(config: CompareConfig) -> list[str]:
+def sizes_of(config: CompareArguments) -> list[str]:
     return [label for label, _ in plans.make_plan(config, CPU).jobs]
 
 
 def test_the_plans() -> None:
-    assert sizes_of(CompareConfig()) == ["RNN", "GRU, reset after", "GRU, reset before", "LSTM"]
-    lstm = partial(CompareConfig, cells=("lstm",))
+    assert sizes_of(CompareArguments()) == ["RNN", "GRU, reset after", "GRU, reset before", "LSTM"]
+    lstm = partial(CompareArguments, cells=("lstm",))
     assert sizes_of(lstm(sweep="batch", sizes=(9, 3, 3))) == ["LSTM, batch 3", "LSTM, batch 9"]
     assert sizes_of(lstm(sweep="hidden"))[-1] == "LSTM, hidden 1024"
     assert sizes_of(lstm(generate=True)) == sizes_of(lstm(ladder=True)) == ["LSTM"]
-    assert len(sizes_of(CompareConfig(six_settings=True))) == 36
-    assert len(sizes_of(CompareConfig(six_settings=True, only=("long", "book")))) == 12
+    assert len(sizes_of(CompareArguments(six_settings=True))) == 36
+    assert len(sizes_of(CompareArguments(six_settings=True, only=("long", "book")))) == 12
 
 
 def test_a_plan_that_was_interrupted_tells_what_is_done(quick: None) -> None:
-    config = CompareConfig(("gru",), sweep="steps", sizes=(2, 3), batch_size=2, num_hiddens=4, seconds=0)
+    config = CompareArguments(("gru",), sweep="steps", sizes=(2, 3), batch_size=2, num_hiddens=4, seconds=0)
     plan = plans.make_plan(config, CPU)
     done = [job() for _, job in plan.jobs[:3]]
     assert "GRU, reset before, steps 2" in plan.text(done)

@@ -16,7 +16,8 @@ import matplotlib.image
 import pytest
 from support.paths import ROOT
 
-from gru_scratch.benchmark import folder, plans
+from gru_scratch.benchmark import plans
+from gru_scratch.studies import results
 
 SIZES = {"--batch-size": 1, "--num-steps": 1, "--num-hiddens": 1, "--vocab-size": 2}
 SMALLEST = [str(word) for option in {**SIZES, "--seconds": 0, "--threads": 1}.items() for word in option]
@@ -63,10 +64,10 @@ def test_with_the_smallest_sizes(tmp_path: Path) -> None:
         assert word in done.stdout
     found = read(tmp_path / "runs" / "compare" / "comparison.json")
     rows = {(c["title"], row["engine"]): row for c in found["comparisons"] for row in c["rows"]}
-    every = ["builtin", "builtin-compiled", "d2l", "textbook", "fused"]
+    every = ["builtin", "builtin-compiled", "textbook", "fused"]
     assert list(rows) == [
         *(("RNN", engine) for engine in every),
-        *(("GRU, reset after", engine) for engine in every if engine != "d2l"),
+        *(("GRU, reset after", engine) for engine in every),
         *(("GRU, reset before", engine) for engine in every if not engine.startswith("builtin")),
         *(("LSTM", engine) for engine in every),
     ]
@@ -74,7 +75,7 @@ def test_with_the_smallest_sizes(tmp_path: Path) -> None:
         assert f"| {title} " in done.stdout
         assert f"| {engine} " in done.stdout
         assert len(row["seconds"]) == 7
-        base = engine == "builtin" or (title, engine) == ("GRU, reset before", "d2l")
+        base = engine == "builtin" or (title, engine) == ("GRU, reset before", "textbook")
         assert (row["ratio"] is None) == base
         assert row["peak_memory_bytes"] > 0
         assert {"loss", "rnn.weight_hh_l0", "linear.bias"} <= set(row["differences"])
@@ -85,7 +86,7 @@ def test_with_the_smallest_sizes(tmp_path: Path) -> None:
         "comparison.png",
     ]
     picture = matplotlib.image.imread(tmp_path / "runs" / "compare" / "comparison.png")
-    assert picture.shape[1] == 1012
+    assert picture.shape[1] == 1104
     assert picture.std() > 0.05  # something is drawn
 
 
@@ -131,17 +132,6 @@ def test_a_cell_that_fails_gets_a_row_and_a_status(compare: RunScript) -> None:
     assert (status, without_notes(err)) == (1, "")
     assert out.count("fails: TypeError: no such gate") == 2
     read(Path("runs/compare/comparison.json"))
-
-
-def test_d2l_that_is_not_installed(compare: RunScript, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("d2l", "d2l.torch"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    monkeypatch.setitem(sys.modules, "d2l", None)
-    status, out, _ = compare(*SMALLEST, "--cells", "gru", "--engines", "d2l", "textbook", "fused")
-    assert status == 0
-    line = next(line for line in out.splitlines() if "| d2l " in line)
-    assert [cell.strip() for cell in line.split("|")[3:-2]] == [""] * (line.count("|") - 4)
-    assert line.split("|")[-2].strip() == "not installed"
 
 
 BAD_OPTIONS = [
@@ -201,7 +191,7 @@ def test_a_folder_without_write_permission(compare: RunScript, monkeypatch: pyte
     def refuse(dir: Path) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(folder.tempfile, "TemporaryFile", refuse)
+    monkeypatch.setattr(results.tempfile, "TemporaryFile", refuse)
     status, out, err = compare(*SMALLEST, "--out", "locked")
     assert (status, out, err) == (2, "", "error: cannot write to the folder locked: Permission denied\n")
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from gru_scratch.training.drawing import cell_styles, grid, log_scale, new_figure, png, short_name
 from gru_scratch.studies.forecast.regression import Errors, ForecastStudy
+from gru_scratch.training.drawing import cell_styles, grid, log_scale, new_figure, png, short_name
 
 BASELINES: dict[str, dict[str, Any]] = {
     "persistence": {"color": "#888888", "linestyle": ":"},

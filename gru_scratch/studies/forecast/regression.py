@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from gru_scratch.cells import Cell, resolve_cell
 from gru_scratch.layers import Recurrent
-from gru_scratch.studies.initialisation import initialise
+from gru_scratch.studies.forecast.forecast_options import ForecastOptions
 from gru_scratch.studies.forecast.series import (
     Division,
     Forecast,
@@ -24,34 +24,12 @@ from gru_scratch.studies.forecast.series import (
     persistence,
     windows,
 )
+from gru_scratch.studies.initialisation import initialise
 
 LOOK_EVERY = 50
 """Updates between two looks at the validation part."""
 ORIGINS = 200
 """Free-running forecasts that start from evenly spread points of the test part, at most."""
-
-
-@dataclass(frozen=True)
-class ForecastOptions:
-    """What all runs of a study share."""
-
-    order: int = 32
-    horizon: int = 100
-    updates: int = 1500
-    batch_size: int = 64
-    num_hiddens: int = 32
-    lr: float = 3e-3
-    clip: float = 1.0
-
-    def validate(self) -> None:
-        """Raise ValueError, in one sentence, for the first option that no run can use."""
-        for name in ("order", "horizon", "updates", "batch_size", "num_hiddens"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, received {getattr(self, name)}")
-        if not (math.isfinite(self.lr) and self.lr > 0):
-            raise ValueError(f"lr must be a finite number above 0, received {self.lr}")
-        if not self.clip > 0:
-            raise ValueError(f"clip must be a number above 0 (inf: none), received {self.clip}")
 
 
 @dataclass(frozen=True)
@@ -110,9 +88,8 @@ def study_series(
     validation part chooses the update whose network is kept. ``progress`` is called with the number of updates done.
 
     Raises:
-        ValueError, FileNotFoundError: values (N,) that are too few or all the same; options; an unknown cell.
+        ValueError, FileNotFoundError: values (N,) that are too few or all the same; an unknown cell; no seeds.
     """
-    options.validate()
     check_runs(cells, seeds)
     kinds = {name: resolve_cell(name) for name in cells}
     division = divide(len(values), options.order, options.horizon)

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gru_scratch.studies.gates.features import Feature, correlations, features
 from gru_scratch.studies.gates.collect import Collected, Quantity, Report, collect, layered
+from gru_scratch.studies.gates.features import Feature, correlations, features
 from gru_scratch.studies.gates.influence import SPAN, influence
 from gru_scratch.text.vocab import Vocab
 

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gru_scratch.studies.gates.explore import NOUNS, Exploration
 from gru_scratch.studies.gates.collect import Quantity
+from gru_scratch.studies.gates.explore import NOUNS, Exploration
 from gru_scratch.studies.gates.words import describe
 from gru_scratch.training.checkpoint import write_atomically
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from gru_scratch.training.drawing import grid, log_scale, new_figure, png, shades, short_name
 from gru_scratch.studies.gradients.flow import Flow
 from gru_scratch.studies.gradients.runs import GradientRun, Look
+from gru_scratch.training.drawing import grid, log_scale, new_figure, png, shades, short_name
 
 FLOOR = 1e-16
 """The lower edge of the pictures: added to 1, float64 itself loses what is smaller."""

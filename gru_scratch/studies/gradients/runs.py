@@ -19,6 +19,7 @@ from gru_scratch.cells import resolve_cell
 from gru_scratch.layers import Recurrent
 from gru_scratch.models.language import RNNModel
 from gru_scratch.studies.gradients.flow import Flow, gradient_flow, singular_values, spread_lags
+from gru_scratch.studies.gradients.gradient_options import GradientOptions
 from gru_scratch.studies.initialisation import initialise
 from gru_scratch.text.batches import SequenceLoader
 from gru_scratch.training.loop import updates
@@ -42,35 +43,6 @@ STARTS: Mapping[str, Callable[[Recurrent, int], None]] = MappingProxyType(
     {"as torch.nn": _as_it_is, "recurrent weights × 3": _three_times, "orthogonal, chrono": _chrono}
 )
 """Initial values to compare; the last are those of the memory study."""
-
-
-@dataclass(frozen=True)
-class GradientOptions:
-    """What all runs of a study share."""
-
-    looks: tuple[int, ...] = (0, 100, 300, 1000)
-    """Updates after which the flow is measured; the last one ends the run."""
-    span: int = 500
-    """The longest k."""
-    sequences: int = 2
-    """Pieces of the text that a look measures."""
-    num_hiddens: int = 64
-    batch_size: int = 32
-    num_steps: int = 35
-    lr: float = 2.0
-    clip: float = 1.0
-
-    def validate(self) -> None:
-        """Raise ValueError, in one sentence, for the first option that no run can use."""
-        for name in ("span", "sequences", "num_hiddens", "batch_size", "num_steps"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, received {getattr(self, name)}")
-        if not self.looks or min(self.looks) < 0:
-            raise ValueError(f"looks must be updates from 0 on, received {list(self.looks)}")
-        if not (math.isfinite(self.lr) and self.lr > 0):
-            raise ValueError(f"lr must be a finite number above 0, received {self.lr}")
-        if not (math.isfinite(self.clip) and self.clip > 0):
-            raise ValueError(f"clip must be a finite number above 0, received {self.clip}")
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 
-from gru_scratch.training.drawing import cell_styles, grid, new_figure, png, short_name
 from gru_scratch.studies.memory.spans import SpanSummary
 from gru_scratch.studies.memory.tasks import TASKS
+from gru_scratch.training.drawing import cell_styles, grid, new_figure, png, short_name
 
 
 def draw_spans(task: str, summaries: Sequence[SpanSummary], settings: str) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,8 @@ from torch import Tensor, nn
 
 from gru_scratch.cells import Cell, resolve_cell
 from gru_scratch.layers import Recurrent
-from gru_scratch.studies.initialisation import GateBias, Weights, initialise
+from gru_scratch.studies.initialisation import initialise
+from gru_scratch.studies.memory.memory_options import PRESETS, MemoryOptions
 from gru_scratch.studies.memory.tasks import TASKS, Task
 
 CHECK_EVERY = 20
@@ -21,29 +21,6 @@ CHECK_EVERY = 20
 SOLVED = 0.995
 """A run stops before its budget is spent when its accuracy is at least this in three looks in a row."""
 TEST_SEQUENCES = 512
-
-
-@dataclass(frozen=True)
-class MemoryOptions:
-    """What all runs of a study share."""
-
-    updates: int = 600
-    batch_size: int = 32
-    num_hiddens: int = 32
-    lr: float = 1e-2
-    clip: float = 1.0
-    weights: Weights = "orthogonal"
-    gate_bias: GateBias = "chrono"
-
-    def validate(self) -> None:
-        """Raise ValueError, in one sentence, for the first option that no run can use."""
-        for name in ("updates", "batch_size", "num_hiddens"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, received {getattr(self, name)}")
-        if not (math.isfinite(self.lr) and self.lr > 0):
-            raise ValueError(f"lr must be a finite number above 0, received {self.lr}")
-        if not self.clip > 0:
-            raise ValueError(f"clip must be a number above 0 (inf: none), received {self.clip}")
 
 
 @dataclass(frozen=True)
@@ -97,9 +74,8 @@ def measure_span(
     an early stop saves is reported as done.
 
     Raises:
-        ValueError, FileNotFoundError: unknown task or cell, or sizes below 1.
+        ValueError, FileNotFoundError: an unknown task or cell, or a length that is too short.
     """
-    options.validate()
     check_study(task_name, [cell_name], [length], [seed])
     task = TASKS[task_name]
     start = time.process_time()
@@ -109,16 +85,17 @@ def measure_span(
         initialise(model.layer, options.weights, options.gate_bias, length)
     optimiser = torch.optim.Adam(model.parameters(), options.lr)
     train, look, test = (torch.Generator().manual_seed(3 * seed + k) for k in range(3))
+    budget = PRESETS[task_name].updates if options.updates is None else options.updates
     done, in_a_row = 0, 0
-    while done < options.updates and in_a_row < 3:
-        count = min(CHECK_EVERY, options.updates - done)
+    while done < budget and in_a_row < 3:
+        count = min(CHECK_EVERY, budget - done)
         for _ in range(count):
             _update(model, optimiser, task, task.draw(length, options.batch_size, train), options.clip)
         done += count
         progress(count)
         accuracy, _ = _test(model, task, task.draw(length, options.batch_size, look))
         in_a_row = in_a_row + 1 if accuracy >= SOLVED else 0
-    progress(options.updates - done)
+    progress(budget - done)
     accuracy, loss = _test(model, task, task.draw(length, TEST_SEQUENCES, test))
     parameters = sum(p.numel() for p in model.parameters())
     seconds = time.process_time() - start

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from gru_scratch.studies.forecast.csv_column import read_column
-from gru_scratch.training.drawing import log_scale, new_figure
 from gru_scratch.studies.forecast.draw_series import draw_forecasts, table
-from gru_scratch.studies.forecast.regression import ForecastOptions, LastStateModel, starting_points, study_series
+from gru_scratch.studies.forecast.forecast_options import ForecastOptions
+from gru_scratch.studies.forecast.regression import LastStateModel, starting_points, study_series
 from gru_scratch.studies.forecast.series import (
     GENERATED,
     Scaling,
@@ -26,6 +26,7 @@ from gru_scratch.studies.forecast.series import (
     shortest_length,
     windows,
 )
+from gru_scratch.training.drawing import log_scale, new_figure
 
 SMALL = ForecastOptions(order=3, horizon=4, updates=2, batch_size=5, num_hiddens=4)
 
@@ -185,7 +186,7 @@ def test_what_cannot_be_studied(arguments: tuple, said: str) -> None:  # type: i
 )
 def test_options_that_no_run_can_use(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"{name} must be"):
-        ForecastOptions(**{name: value}).validate()
+        ForecastOptions(**{name: value})
 
 
 def csv_file(tmp_path: Path, content: str | bytes) -> Path:

@@ -13,8 +13,8 @@ from gru_scratch import cells
 from gru_scratch.cells import Cell, GRUEquations, LSTMEquations, RNNEquations, Zoneout
 from gru_scratch.layers import Recurrent
 from gru_scratch.models.language import RNNModel
-from gru_scratch.studies.gates.features import Feature, correlations, features
 from gru_scratch.studies.gates.collect import collect
+from gru_scratch.studies.gates.features import Feature, correlations, features
 from gru_scratch.studies.gates.words import describe
 
 

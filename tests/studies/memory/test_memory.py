@@ -14,11 +14,12 @@ from torch import Tensor
 
 from gru_scratch.cells import CELLS, GRUEquations, LSTMEquations
 from gru_scratch.layers import Recurrent
-from gru_scratch.training.drawing import COLOURS
-from gru_scratch.studies.memory.draw_memory import draw_spans, table
 from gru_scratch.studies.initialisation import CARRIES, initialise
-from gru_scratch.studies.memory.spans import MemoryOptions, Span, SpanSummary, measure_span, measure_spans, summarise
+from gru_scratch.studies.memory.draw_memory import draw_spans, table
+from gru_scratch.studies.memory.memory_options import MemoryOptions
+from gru_scratch.studies.memory.spans import Span, SpanSummary, measure_span, measure_spans, summarise
 from gru_scratch.studies.memory.tasks import TASKS
+from gru_scratch.training.drawing import COLOURS
 
 SMALL = MemoryOptions(updates=3, batch_size=4, num_hiddens=5)
 KNOWN = sorted(CARRIES, key=lambda kind: kind.__name__)
@@ -220,4 +221,4 @@ def test_what_cannot_be_studied(arguments: tuple, said: str) -> None:  # type: i
 )
 def test_options_that_no_run_can_use(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"{name} must be"):
-        MemoryOptions(**{name: value}).validate()
+        MemoryOptions(**{name: value})
