@@ -80,7 +80,7 @@ def _bars(axes: Any, comparison: Comparison, lines: int, what: str) -> None:
         axes.annotate(text, (end, place), (5, 0), textcoords="offset points", va="center")
     axes.set_yticks(places, [row.name for row in rows])
     axes.set_ylim(lines - 0.5, -0.5)  # bars of one width in all panels
-    axes.set_xlim(0, (1.6 if ends == high else 1.9) * max(ends))
+    axes.set_xlim(0, (1.6 if ends == high else 2.3) * max(ends))
     axes.set_xlabel(f"{unit} for {what} (shorter is better)", loc="right")
     axes.set_title(comparison.title, loc="left", size=11, weight="bold")
     axes.spines[["top", "right"]].set_visible(False)

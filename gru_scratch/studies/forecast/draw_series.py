@@ -21,15 +21,14 @@ ONE_STEP_SHOWN = 150
 
 
 def draw_forecasts(study: ForecastStudy, title: str) -> bytes:
-    """A PNG: one-step forecasts at the start of the test part, the free run from there, and the error per horizon."""
+    """A PNG: errors one step ahead from the start of the test part on, a free run from there, and errors by horizon."""
     figure = new_figure(height=8.4)
     ahead, free, errors = figure.subplots(3, 1)
     start, horizon = study.division.validation, len(study.errors[0].by_horizon)
     shown = min(ONE_STEP_SHOWN, study.division.length - start)
     before = min(horizon // 2, start)
     truth = np.array(study.values)
-    ahead.plot(range(start, start + shown), truth[start : start + shown], color="#bbbbbb", linewidth=4, label="series")
-    free.plot(
+    (series,) = free.plot(
         range(start - before, start + horizon),
         truth[start - before : start + horizon],
         color="#bbbbbb",
@@ -41,29 +40,21 @@ def draw_forecasts(study: ForecastStudy, title: str) -> bytes:
         style = _style(name, study)
         first = group[0]
         if name != "persistence":
-            ahead.plot(range(start, start + shown), first.one_step_values[:shown], linewidth=1.2, **style)
+            wrong = np.array(first.one_step_values[:shown]) - truth[start : start + shown]
+            ahead.plot(range(start, start + shown), wrong, linewidth=1.2, **style)
         free.plot(range(start, start + horizon), first.free_values, linewidth=1.4, **style)
         _error_lines(errors, name, group, style)
-    _frame(ahead, truth[start : start + shown], "value", "time step", "One step ahead, on the test part")
-    _frame(
-        free,
-        truth[start - before : start + horizon],
-        "value",
-        "time step",
-        "Free-running from the start of the test part",
-    )
+    ahead.axhline(0, color="#bbbbbb", linewidth=4, zorder=0)
+    _name(ahead, "time step", "forecast less value", "Errors one step ahead, on the test part")
+    free.set_ylim(*_around(truth[start - before : start + horizon]))
+    _name(free, "time step", "value", "Free-running from the start of the test part")
+    seeds = max(len(group) for group in by_name(study).values())
+    errors_title = f"Error of free runs from {study.origins} starting points: median and spread of {seeds} seeds"
+    _name(errors, "horizon, steps ahead", "root mean squared\nerror (log)", errors_title)
     errors.set_yscale("log")
     errors.set_ylim(top=min(errors.get_ylim()[1], 30 * study.scaling.deviation))
     log_scale(errors)
-    grid(errors)
-    errors.set_xlabel("horizon, steps ahead")
-    errors.set_ylabel("root mean squared\nerror (log)")
-    seeds = max(len(group) for group in by_name(study).values())
-    errors.set_title(
-        f"Error of free runs from {study.origins} starting points: median and spread of {seeds} seeds", fontsize=10
-    )
     handles, labels = errors.get_legend_handles_labels()
-    series = ahead.lines[0]
     figure.legend([series, *handles], ["series", *labels], loc="outside lower center", ncols=3, fontsize=9)
     figure.suptitle(title, fontsize=12)
     return png(figure)
@@ -114,11 +105,14 @@ def _error_lines(axes: Axes, name: str, group: Sequence[Errors], style: dict[str
         axes.fill_between(horizons, errors.min(0), errors.max(0), color=style["color"], alpha=0.15, linewidth=0)
 
 
-def _frame(axes: Axes, truth: Any, ylabel: str, xlabel: str, title: str) -> None:
-    """Axes around the true values: a forecast that runs away leaves the picture."""
+def _around(truth: Any) -> tuple[float, float]:
+    """Limits around the true values: a forecast that runs away leaves the picture."""
     low, high = float(truth.min()), float(truth.max())
     margin = 0.35 * (high - low) or 1.0
-    axes.set_ylim(low - margin, high + margin)
+    return low - margin, high + margin
+
+
+def _name(axes: Axes, xlabel: str, ylabel: str, title: str) -> None:
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
     axes.set_title(title, fontsize=10)

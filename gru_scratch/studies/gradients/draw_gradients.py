@@ -10,12 +10,25 @@ from matplotlib.axes import Axes
 
 from gru_scratch.studies.gradients.flow import Flow
 from gru_scratch.studies.gradients.runs import GradientRun, Look
-from gru_scratch.training.drawing import grid, log_scale, new_figure, png, shades, short_name
+from gru_scratch.training.drawing import (
+    BLUE,
+    ORANGE,
+    PALETTE,
+    colour,
+    grid,
+    log_scale,
+    new_figure,
+    png,
+    shades,
+    short_name,
+)
 
 FLOOR = 1e-16
 """The lower edge of the pictures: added to 1, float64 itself loses what is smaller."""
 DRAWN = (1e-200, 1e200)
 """A logarithmic axis has no place for 0 and infinity."""
+SATURATED = 1e-2
+"""Where less than this is left of a change after one step, an exploded update has driven the units to their ends."""
 FLOW_LABEL = "largest singular value\nof ∂(last state)/∂(state k before)"
 
 
@@ -24,8 +37,8 @@ def draw_starts(starts: Mapping[str, Mapping[str, Sequence[Look]]]) -> bytes:
     figure = new_figure(height=3.9)
     panels = figure.subplots(1, len(starts), sharey=True, squeeze=False)[0]
     for axes, (cell, ways) in zip(panels, starts.items(), strict=True):
-        for colour, (way, looks) in zip(("#0072b2", "#d55e00", "#009e73"), ways.items(), strict=False):
-            _flows(axes, [look.flow for look in looks], color=colour, label=way)
+        for color, (way, looks) in zip(PALETTE, ways.items(), strict=False):
+            _flows(axes, [look.flow for look in looks], color=color, label=way)
         _flow_axes(axes, short_name(cell))
     panels[0].set_ylabel(FLOW_LABEL)
     _shared_height(panels)
@@ -44,10 +57,12 @@ def draw_training(runs: Sequence[GradientRun]) -> bytes:
     for row, clip in zip(panels, clips, strict=True):
         for axes, cell in zip(row, cells, strict=True):
             looks = [look for run in runs if (run.cell, run.clip) == (cell, clip) for look in run.looks]
-            for colour, update in zip(shades(len(updates)), updates, strict=True):
+            for color, update in zip(shades(len(updates)), updates, strict=True):
                 for k, flow in enumerate(look.flow for look in looks if look.update == update):
                     label = f"{update:,}" if k == 0 else None
-                    axes.plot(flow.lags, np.clip(flow.norms, *DRAWN), color=colour, linewidth=1.2, label=label)
+                    axes.plot(flow.lags, np.clip(flow.norms, *DRAWN), color=color, linewidth=1.2, label=label)
+            if any(look.flow.norms[0] < SATURATED for look in looks):
+                axes.text(0.24, 0.05, "saturated units:\nall lost in a step", transform=axes.transAxes, fontsize=8)
             _flow_axes(axes, f"{short_name(cell)}, {_clipping(clip)}")
             axes.label_outer()
         row[0].set_ylabel(FLOW_LABEL)
@@ -68,9 +83,9 @@ def draw_matrices(runs: Sequence[GradientRun]) -> bytes:
         _singular_values(matrix, own)
         matrix.set_title(short_name(cell))
         for run in own:
-            style = {"color": "#0072b2", "linewidth": 0.7, "zorder": 3}
+            style = {"color": BLUE, "linewidth": 0.7, "zorder": 3}
             if run.clip is None:  # below, and broad, so that it shows where the two are the same
-                style = {"color": "#d55e00", "linewidth": 1.8, "alpha": 0.5, "zorder": 2}
+                style = {"color": ORANGE, "linewidth": 1.8, "alpha": 0.5, "zorder": 2}
             label = _clipping(run.clip) if run.seed == own[0].seed else None
             x = np.arange(1, len(run.losses) + 1)
             gradient.plot(x, run.gradient_norms, label=label, **style)
@@ -93,15 +108,18 @@ def _singular_values(axes: Axes, runs: Sequence[GradientRun]) -> None:
     """A line for each gate and seed; dashed without clipping."""
     for run in runs:
         updates = [look.update for look in run.looks]
-        for k, gate in enumerate(run.looks[0].singular_values if run.looks else ()):
+        gates = list(run.looks[0].singular_values) if run.looks else []
+        for k, gate in enumerate(gates):
             values = [look.singular_values[gate] for look in run.looks]
-            label = gate if run is runs[0] else None
-            axes.plot(updates, values, f"C{k}{'--' if run.clip is None else '-'}", marker=".", linewidth=1, label=label)
+            name = gate if len(gates) > 1 else "recurrent matrix"
+            label = name if run is runs[0] else None
+            dashes = "--" if run.clip is None else "-"
+            axes.plot(updates, values, dashes, color=colour(k), marker=".", linewidth=1, label=label)
     axes.axhline(1, color="#333333", linewidth=0.8, linestyle=":")
     axes.set_xlabel("update")
     log_scale(axes)
     if axes.lines[:-1]:
-        axes.legend(title="gate (dashed: not clipped)", fontsize=8, title_fontsize=8, ncols=2)
+        axes.legend(title="dashed: not clipped", fontsize=8, title_fontsize=8, ncols=2)
 
 
 def _flows(axes: Axes, flows: Sequence[Flow], color: Any, label: str) -> None:

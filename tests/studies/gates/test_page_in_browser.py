@@ -70,6 +70,7 @@ def test_in_a_browser(page: Any, found: Exploration, tmp_path: Path) -> None:
     check_themes(page)
     check_narrow(page)
     check_words(page, tmp_path)
+    check_hardly_trained(page, tmp_path)
 
 
 def check_colours_and_numbers(page: Any, found: Exploration) -> None:
@@ -314,3 +315,14 @@ def check_words(page: Any, tmp_path: Path) -> None:
     assert "character" not in page.inner_text("body")
     assert "vowels" not in page.inner_text("body")
     assert page.locator("#sort option").all_inner_texts() == ["unit number", "mean value"]
+
+
+def check_hardly_trained(page: Any, tmp_path: Path) -> None:
+    """Units that hardly move open on their own range: on the gate's scale all would be one colour."""
+    for scale_of_weights, mode in ((4.0, "unit"), (0.05, "range")):
+        torch.manual_seed(3)
+        path = tmp_path / f"{mode}.html"
+        write_page(path, build_page(explored(scale=scale_of_weights), title="", source=""))
+        page.goto(path.as_uri())
+        assert page.evaluate("state.mode") == mode
+        assert len(set(colours(page))) > 5

@@ -74,7 +74,8 @@ function orderNow() {
 }
 
 /* Where to begin: the unit that follows something most closely, of the gates that go from 0 to 1; where a cell has no
-   such gate, of the states. What the address names is as it says. */
+   such gate, of the states. Where it hardly moves, as in a model that has hardly learnt, on its own range. What the
+   address names is as it says. */
 function begin() {
   const first = data.layers[0], gates = first.filter((quantity) => !quantity.state && quantity.scale === "part");
   const start = { quantity: first.findIndex((quantity) => quantity.state), at: Math.min(length - 1, 60) };
@@ -87,6 +88,8 @@ function begin() {
       }
     });
   }
+  const [lowest, highest] = rangeOf(first[start.quantity], start.unit || 0);
+  if (highest - lowest < STEPS / 4) start.mode = "range";
   const address = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
   for (const name of Object.keys(state)) {
     if (name in address) start[name] = name === "sort" || name === "mode" ? address[name] : Number(address[name]);
