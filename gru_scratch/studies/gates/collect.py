@@ -151,7 +151,7 @@ class _Watched(InPlaceOfLayer):
                 kept[1].append(state)
                 self.report(1)
 
-            masks = cell.draw_masks((*inputs.shape[:2], layer.hidden_size), False, parameters.weights.weight_hh)
+            masks = cell.draw_masks((*inputs.shape[:2], layer.hidden_size), False, parameters.weights.weight_ih)
             weights, own = parameters
             inputs, _ = textbook.run(cell, inputs, start, weights, own, masks, observe=keep)
             self.gates.append(gates_of_layer)

@@ -60,7 +60,7 @@ def gradient_flow(
     weights = LayerWeights(*(None if w is None else w.detach().to(dtype) for w in weights))  # type: ignore[arg-type]
     params = {name: value.detach().to(dtype) for name, value in params.items()}
     inputs = inputs.to(dtype) if inputs.is_floating_point() else inputs
-    masks = cell.draw_masks((steps, batch, weights.hidden_size), False, weights.weight_hh)
+    masks = cell.draw_masks((steps, batch, weights.hidden_size), False, weights.weight_ih)
     states = _states(cell, weights, params, inputs, masks)
     product = torch.eye(sum(part.shape[1] for part in states[0]), dtype=dtype).expand(batch, -1, -1)
     log_scale, found = torch.zeros(batch, dtype=dtype), []
@@ -109,9 +109,10 @@ def step_jacobian(
 
 
 def singular_values(cell: Cell, weights: LayerWeights) -> dict[str, float]:
-    """The largest singular value of each gate's recurrent block, (H, H or P)."""
-    blocks = weights.weight_hh.detach().double().chunk(len(cell.gates))
-    return {gate: float(torch.linalg.matrix_norm(W, ord=2)) for gate, W in zip(cell.gates, blocks, strict=True)}
+    """The largest singular value of each gate's recurrent block, (H, H or P), of the gates that have one."""
+    gates = cell.recurrence.gates
+    blocks = weights.weight_hh.detach().double().chunk(len(gates)) if gates else ()
+    return {gate: float(torch.linalg.matrix_norm(W, ord=2)) for gate, W in zip(gates, blocks, strict=True)}
 
 
 def spread_lags(longest: int, count: int = 40) -> tuple[int, ...]:
@@ -126,7 +127,7 @@ def _states(
     cell: Cell, weights: LayerWeights, params: Mapping[str, Tensor], inputs: Tensor, masks: Mapping[str, Tensor]
 ) -> list[State]:
     """The state before every step."""
-    like = weights.weight_hh
+    like = weights.weight_ih
     start = cell.initial_state(inputs.shape[1], weights.hidden_size, device=like.device, dtype=like.dtype)
     if weights.weight_hr is not None:
         start = start._replace(**{start._fields[0]: start[0].new_zeros(inputs.shape[1], weights.weight_hr.shape[0])})

@@ -74,9 +74,9 @@ def model_flow(cell: Cell, weights: Mapping[str, Tensor], tokens: Tensor, lags: 
         layer = LayerWeights(
             *(weights.get(f"rnn.{name}{suffix}") for name in LayerWeights._fields)  # type: ignore[arg-type]
         )
-        flow = gradient_flow(cell, layer, own, inputs, lags, dtype=layer.weight_hh.dtype)
+        flow = gradient_flow(cell, layer, own, inputs, lags, dtype=layer.weight_ih.dtype)
         found.append(LayerFlow(len(found), flow, singular_values(cell, layer)))
-        start = cell.initial_state(inputs.shape[1], layer.hidden_size, dtype=layer.weight_hh.dtype)
-        masks = cell.draw_masks((*inputs.shape[:2], layer.hidden_size), False, layer.weight_hh)
+        start = cell.initial_state(inputs.shape[1], layer.hidden_size, dtype=layer.weight_ih.dtype)
+        masks = cell.draw_masks((*inputs.shape[:2], layer.hidden_size), False, layer.weight_ih)
         inputs, _ = textbook.run(cell, inputs, start, layer, own, masks)
     return found
