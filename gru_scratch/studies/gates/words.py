@@ -45,7 +45,6 @@ _GRU = {
         "The new value that the unit proposes, from what it reads and from that part of the past which the reset gate "
         "lets through.",
     ),
-    "hn": ("past in the candidate", "What the past would add to the candidate, before the reset gate scales it."),
     "h": (
         "hidden state",
         "What the unit holds now: z parts of its old value and 1 − z parts of the candidate. What comes next is "
