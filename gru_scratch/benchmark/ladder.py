@@ -20,7 +20,7 @@ from gru_scratch.benchmark.comparison import Builder, Comparison, Method, Progra
 from gru_scratch.benchmark.models import ModelKind, Programs
 from gru_scratch.benchmark.report import difference_text, markdown, ratio_text
 from gru_scratch.benchmark.setting import Setting
-from gru_scratch.benchmark.spread import paired_ratio
+from gru_scratch.benchmark.timing import paired_ratio
 from gru_scratch.benchmark.training_step import TrainingStep, step_of_module
 from gru_scratch.cells.base import Cell
 from gru_scratch.engines import operators, textbook

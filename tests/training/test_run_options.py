@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import runpy
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -12,9 +11,10 @@ from typing import Any
 
 import pytest
 import torch
-from support.script_runs import SCRIPTS, train
+from support.script_runs import train
 from support.small_runs import CPU, history_of, same_tensors, small_run, stopped_at
 
+from gru_scratch.cli.generate import show
 from gru_scratch.generate.continuation import generate
 from gru_scratch.text.corpus import Text
 from gru_scratch.training.build import build_model, count_parameters, get_weights
@@ -270,12 +270,7 @@ class TestGeneration:
         assert drawn == printed("--n", 3, "--seed", 4, "--temperature", 5.0, "--top-p", 0.99, "--top-k", 20)
         assert printed("--top-k", 1, "--seed", 1) == printed()
 
-    def test_characters_are_shown_as_they_come(
-        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        monkeypatch.syspath_prepend(str(SCRIPTS))
-        show = runpy.run_path(str(SCRIPTS / "generate.py"))["show"]
-
+    def test_characters_are_shown_as_they_come(self, capsys: pytest.CaptureFixture[str]) -> None:
         def rows() -> Iterator[list[str]]:
             for pieces in (["ti", "tr"], ["m", "a"], ["e", "p"]):
                 yield pieces
