@@ -8,13 +8,13 @@ import math
 import numpy as np
 import pytest
 import torch
-from gru_scratch.layers.initial import initialise_layer
 from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 from torch import Tensor
 
 from gru_scratch.cells import CELLS, Cell, GRUEquations, LSTMEquations
 from gru_scratch.layers import Recurrent
+from gru_scratch.layers.initial import initialise_layer
 from gru_scratch.studies.memory.draw_memory import draw_spans, table
 from gru_scratch.studies.memory.memory_options import MemoryOptions
 from gru_scratch.studies.memory.spans import Span, SpanSummary, measure_span, measure_spans, summarise
