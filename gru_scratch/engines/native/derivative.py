@@ -113,6 +113,7 @@ RULES: dict[str, Callable[[Node, Node], tuple[Node, ...]]] = {
     "div": _div,
     "neg": lambda y, d: (neg(d),),
     "exp": lambda y, d: (mul(d, y),),
+    "expm1": lambda y, d: (mul(d, add(y, ONE)),),
     "log": lambda y, d: (div(d, y.args[0]),),
     "log1p": lambda y, d: (div(d, add(ONE, y.args[0])),),
     "sqrt": lambda y, d: (div(mul(d, HALF), y),),

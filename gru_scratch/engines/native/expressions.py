@@ -17,7 +17,7 @@ a new state, the gradient of a new state, and that of a vector that the step mul
 CONDITIONS = ("lt", "le", "gt", "ge", "eq", "ne", "and", "or", "not")
 """Operations whose result is true or false."""
 
-EXPENSIVE = ("div", "exp", "log", "log1p", "sqrt", "tanh", "sigmoid", "sin", "cos", "pow")
+EXPENSIVE = ("div", "exp", "expm1", "log", "log1p", "sqrt", "tanh", "sigmoid", "sin", "cos", "pow")
 """Operations whose result is rather kept than computed again."""
 
 

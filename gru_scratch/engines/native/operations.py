@@ -93,7 +93,7 @@ def _elu(input: Node, alpha: Node = ONE, inplace: bool = False) -> Node:
     _refuse_inplace(inplace)
     above = node("gt", input, ZERO)
     below = select(above, ZERO, input)  # so that nothing overflows where the other side is taken
-    return select(above, input, mul(alpha, sub(node("exp", below), ONE)))
+    return select(above, input, mul(alpha, node("expm1", below)))
 
 
 def _softplus(input: Node, beta: Node = ONE, threshold: Node = number(20)) -> Node:
@@ -141,7 +141,7 @@ def _refuse_inplace(inplace: bool) -> None:
 
 
 OPERATIONS: dict[str, Callable[..., Node]] = {
-    **{name: _unary(name) for name in ("exp", "log", "log1p", "sqrt", "abs", "tanh", "sigmoid", "sin", "cos")},
+    **{name: _unary(name) for name in ("exp", "log", "expm1", "log1p", "sqrt", "abs", "tanh", "sigmoid", "sin", "cos")},
     **{name: _compare(name) for name in ("lt", "le", "gt", "ge", "eq", "ne")},
     "add": _add,
     "sub": _sub,

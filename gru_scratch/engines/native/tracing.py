@@ -148,7 +148,7 @@ def _trace_once(cell: Cell) -> Equations:
         return Symbol(leaf("product", gate))
 
     x = cell._by_gate(*(Symbol(leaf("x", gate)) for gate in cell.gates))
-    W = cell.name_products({gate: partial(take, gate) for gate in recurrence.gates})
+    W = cell.name_recurrent({gate: partial(take, gate) for gate in recurrence.gates})
     state = cell.states(*(Symbol(leaf("state", name)) for name in cell.states._fields))
     extras = {name: _param(name, param) for name, param in cell.params.items()}
     extras.update({name: Symbol(leaf("mask", name)) for name in cell.masks})

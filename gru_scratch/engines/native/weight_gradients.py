@@ -16,7 +16,7 @@ from torch import Tensor
 
 from gru_scratch.cells.base import Cell
 from gru_scratch.engines.native.passes import Plan
-from gru_scratch.engines.weights import LayerWeights, is_dense
+from gru_scratch.engines.weights import LayerWeights, from_product_order, is_dense
 
 
 class WeightGradients:
@@ -33,7 +33,7 @@ class WeightGradients:
         tables: Tensor | None,  # (threads, V, C, H): where the loop itself sums by token
         inputs_need_grad: bool,
     ) -> None:
-        self.plan, self.inputs, self.weights, self.tables = plan, inputs, weights, tables
+        self.cell, self.plan, self.inputs, self.weights, self.tables = cell, plan, inputs, weights, tables
         self.hidden_size = H = weights.hidden_size
         new, products = weights.weight_hh.new_zeros, plan.equations.recurrence.products
         vectors = dict(zip(plan.equations.new, states, strict=True))
@@ -47,7 +47,6 @@ class WeightGradients:
         self.column = {gate: i for i, gate in enumerate(gate for p in products for gate in p.gates)}
         self.x_column = {g: plan.columns.index(d) for g, d in plan.derivative.inputs.items()}
         self.x_runs = _runs([self.x_column.get(gate, -1) for gate in cell.gates])
-        self.gates = cell.gates
         self.d_W_ih = new(weights.weight_ih.shape)
         self.d_sums = new(len(plan.columns) * H)
         self.d_inputs = torch.zeros_like(inputs, memory_format=torch.contiguous_format) if inputs_need_grad else None
@@ -81,8 +80,7 @@ class WeightGradients:
         """The gradients, each in the shape of its weight."""
         H, order = self.hidden_size, self.plan.equations.recurrence.gates
         d_W_hh = torch.cat([total for *_, total in self.products] or [self.weights.weight_hh.new_zeros(0, H)])
-        if list(self.column) != list(order):
-            d_W_hh = torch.cat([d_W_hh.view(-1, H, H)[self.column[gate]] for gate in order])
+        d_W_hh = from_product_order(self.cell, d_W_hh)
         sums = self.d_sums
         if self.tables is not None:
             table = self.tables[0] if len(self.tables) == 1 else self.tables.sum(0)  # (V, C, H)
@@ -92,7 +90,7 @@ class WeightGradients:
                 self.d_W_ih[gate * H : (gate + count) * H] = d_W
         by_column = sums.view(-1, H)
         zero = by_column.new_zeros(H)
-        d_b_ih = torch.cat([by_column[self.x_column[g]] if g in self.x_column else zero for g in self.gates])
+        d_b_ih = torch.cat([by_column[self.x_column[g]] if g in self.x_column else zero for g in self.cell.gates])
         d_b_hh = torch.cat([by_column[self.column[gate]] for gate in order] or [zero[:0]])
         return LayerWeights(self.d_W_ih, d_W_hh, d_b_ih, d_b_hh, None)
 

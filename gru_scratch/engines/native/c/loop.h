@@ -49,11 +49,15 @@ typedef struct {
     int lanes, units, rows, unit, row, keep, last;
 } At;
 
-INLINE vec load(const REAL *from, int lanes) { return lanes == V ? v_load(from) : v_load_n(from, lanes); }
+/* The last units of a row may be fewer than a vector has lanes: seldom, so one short function each will do. */
+static __attribute__((noinline)) vec load_some(const REAL *from, int lanes) { return v_load_n(from, lanes); }
+static __attribute__((noinline)) void store_some(REAL *to, vec value, int lanes) { v_store_n(to, value, lanes); }
+
+INLINE vec load(const REAL *from, int lanes) { return lanes == V ? v_load(from) : load_some(from, lanes); }
 
 INLINE void store(REAL *to, vec value, int lanes)
 {
-    if (lanes == V) v_store(to, value); else v_store_n(to, value, lanes);
+    if (lanes == V) v_store(to, value); else store_some(to, value, lanes);
 }
 
 #define X(gate) load(at->x + (gate) * at->hidden, at->lanes)
