@@ -170,6 +170,7 @@ OPERATIONS: dict[str, Callable[..., Node]] = {
     "elu": _elu,
     "softplus": _softplus,
     "logsigmoid": _logsigmoid,
+    "log_sigmoid": _logsigmoid,
     "silu": _silu,
     "gelu": _gelu,
     "sign": _sign,

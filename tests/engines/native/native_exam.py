@@ -71,7 +71,8 @@ class Problem:
 
     def by_native(self, keep: bool = True) -> dict[str, Tensor]:
         """The same of the engine; without gradients where nothing is kept."""
-        assert run.refuses(self.cell, self.inputs, self.state, self.weights) is None
+        refusal = run.refuses(self.cell, self.inputs, self.state, self.weights)
+        assert refusal is None, refusal
         given = self.weights, self.params, self.masks, self.lengths_tensor
         with torch.no_grad():
             states, buffers = run.forward(self.cell, self.inputs, self.state, *given, keep)

@@ -56,14 +56,14 @@ class ManyLines(Cell):
 
     def step(self, x: Any, W: Any, state: Any) -> Any:
         a, b = x.a + W.a(state[0]), W.b(state[0]) * x.b
-        return self.states(*(f(a, b, s) for f, s in zip(self.functions, state, strict=True))), {}
+        return self.states(*(torch.sin(f(a, b, s)) for f, s in zip(self.functions, state, strict=True))), {}
 
 
 FUNCTIONS: tuple[Step, ...] = (
     lambda a, b, s: torch.sin(a) * torch.cos(b) + s / (1 + b * b) - (-s) ** 3,
     lambda a, b, s: torch.exp(-a.abs()) + torch.log(1 + b.square()) + torch.sqrt(1 + s * s) + torch.log1p(b * b),
-    lambda a, b, s: torch.relu(a) + F.leaky_relu(b, 0.2) + F.elu(s, 1.5) + F.elu(100 * a - 400),
-    lambda a, b, s: F.softplus(a) + F.softplus(b, beta=2, threshold=1) + F.logsigmoid(s) + F.softplus(900 * s),
+    lambda a, b, s: torch.relu(a) + F.leaky_relu(b, 0.2) + F.elu(s, 1.5) + F.elu(900 + a),
+    lambda a, b, s: F.softplus(a) + F.softplus(b, beta=2, threshold=1) + F.logsigmoid(s) + F.softplus(900 + s),
     lambda a, b, s: F.silu(a) + F.gelu(b, approximate="tanh") + torch.sigmoid(s) + torch.tanh(a * s),
     lambda a, b, s: torch.maximum(a, b) + torch.minimum(b, s) + a.clamp(-0.3, 0.4) + b.clamp(min=0) + torch.sign(s),
     lambda a, b, s: torch.where(a > b, a * s, b) + torch.where((a < 0) & ~(s >= b), 2.0, s),
