@@ -122,7 +122,7 @@ def _build(source: str, flags: tuple[str, ...], toolchain: Toolchain, folder: Pa
         toolchain.compile(source, library, flags, HEADERS)
         path = _path(folder, key, library.read_bytes())
         os.replace(library, path)
-    logger.info("compiling native code with %s took %.1f s", toolchain.command[0], time.perf_counter() - start)
+    logger.info("compiling native code with %s took %.1f s", toolchain.name, time.perf_counter() - start)
     return path
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
 import os
@@ -43,7 +44,7 @@ class CompilerError(RuntimeError):
     """There is no native code on this machine, and the message is the sentence that says why."""
 
 
-class Rejected(CompilerError):
+class RejectedError(CompilerError):
     """A compiler ran, and did not take what it was given."""
 
 
@@ -58,6 +59,11 @@ class Toolchain:
     description: str
     """The macros it defines: its version, and the instructions that it will use."""
 
+    @property
+    def name(self) -> str:
+        """The command as a person would type it."""
+        return shlex.join(self.command)
+
     def compile(self, source: str, output: Path, flags: Sequence[str], include: Path) -> None:
         """Compile C source into a shared library.
 
@@ -69,10 +75,10 @@ class Toolchain:
         """
         text = output.with_suffix(".c")
         text.write_text(source, encoding="utf-8")
-        command = (*self.command, *FLAGS, *self.tuning, *flags, f"-I{include}", str(text), "-o", str(output), "-lm")
-        run(command, output.parent)
+        arguments = (*FLAGS, *self.tuning, *flags, f"-I{include}", str(text), "-o", str(output), "-lm")
+        run(self.command, arguments, output.parent)
         if not output.is_file():
-            raise CompilerError(f"the C compiler {self.command[0]} reported success and wrote no library")
+            raise CompilerError(f"the C compiler {self.name} reported success and wrote no library")
 
 
 def find_compiler() -> tuple[str, ...]:
@@ -119,30 +125,35 @@ def remember(function: Callable[P, T]) -> Callable[P, T]:
 @remember
 def ask_compiler(command: tuple[str, ...]) -> Toolchain:
     """Let a compiler list its predefined macros, for the first tuning that it takes."""
-    with tempfile.TemporaryDirectory(prefix="gru_scratch-") as folder:
-        empty = Path(folder, "empty.c")
-        empty.touch()
+    with contextlib.ExitStack() as stack:
+        try:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gru_scratch-")))
+            empty = folder / "empty.c"
+            empty.touch()
+        except OSError as error:
+            raise CompilerError(f"the C compiler has no folder for temporary files: {error.strerror}") from error
         for tuning in TUNINGS:
             try:
-                macros = run((*command, *tuning, "-dM", "-E", str(empty)), Path(folder))
-            except Rejected as error:
+                macros = run(command, (*tuning, "-dM", "-E", str(empty)), folder)
+            except RejectedError as error:
                 reason = error
             else:
                 return Toolchain(command, tuning, macros)
     raise reason
 
 
-def run(command: Sequence[str], folder: Path) -> str:
-    """Run a compiler and return what it printed.
+def run(command: Sequence[str], arguments: Sequence[str], folder: Path) -> str:
+    """Run a compiler, with ``folder`` for its temporary files, and return what it printed.
 
     It runs in a process group of its own: a compiler starts further programs, and at the time limit, or when the user
     interrupts, all of them must end. Its output goes to a file, since a pipe stays open as long as any of them lives.
     """
+    name = shlex.join(command)
     environment = {**os.environ, "LC_ALL": "C", "TMPDIR": str(folder)}
     with open(folder / "printed", "w+b") as printed, open(folder / "errors", "w+b") as errors:
         try:
             process = subprocess.Popen(
-                command,
+                [*command, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=printed,
                 stderr=errors,
@@ -150,11 +161,11 @@ def run(command: Sequence[str], folder: Path) -> str:
                 start_new_session=True,
             )
         except OSError as error:
-            raise CompilerError(f"the C compiler {command[0]} does not start: {error.strerror}") from error
+            raise CompilerError(f"the C compiler {name} does not start: {error.strerror}") from error
         try:
             code = process.wait(TIME_LIMIT)
         except subprocess.TimeoutExpired as error:
-            raise CompilerError(f"the C compiler {command[0]} did not end within {TIME_LIMIT:g} seconds") from error
+            raise CompilerError(f"the C compiler {name} did not end within {TIME_LIMIT:g} seconds") from error
         finally:
             _end(process)
         printed.seek(0)
@@ -162,7 +173,7 @@ def run(command: Sequence[str], folder: Path) -> str:
         if code:
             message = _first_error(errors.read().decode(errors="replace"))
             how = f"was ended by signal {-code}" if code < 0 else f"failed with exit status {code}"
-            raise Rejected(f"the C compiler {command[0]} {how}" + (f": {message}" if message else ""))
+            raise RejectedError(f"the C compiler {name} {how}" + (f": {message}" if message else ""))
         return printed.read().decode(errors="replace")
 
 
