@@ -8,7 +8,7 @@
    The rules that every function keeps, because PyTorch's operators keep them:
      - NaN stays NaN. Limits are therefore `select(x > limit, limit, x)`, where a NaN compares false and passes.
      - Zeros keep their sign, infinities have their limits, subnormal numbers are numbers like others.
-     - exp, expm1, tanh, sigmoid, log and log1p are within 3 units in the last place (tests/engines/native).
+     - exp, expm1, tanh, sigmoid, log, log1p, sin and cos are within 3 units in the last place (tests/engines/native).
 
    It relies on a compiler that does not reorder sums (no -ffast-math) but may contract a * b + c into one rounding. */
 
@@ -21,7 +21,6 @@
 
 #include <float.h>
 #include <math.h>
-#include <string.h>
 
 /* The preprocessor cannot compare the names of types; pasted to these, REAL becomes a number that it can. */
 #define REAL_IS_float 0
@@ -47,7 +46,6 @@ enum { V = VECTOR_BYTES / sizeof(REAL) }; /* lanes of a vector */
 
 /* Without it a compiler may call these functions, and pass every vector through memory. */
 #define VECTOR static inline __attribute__((always_inline, unused))
-
 
 /* ---- Loading, storing, selecting ---- */
 
@@ -82,8 +80,7 @@ VECTOR vec v_max(vec a, vec b) { return v_select((a > b) | (a != a), a, b); }
 VECTOR vec v_abs(vec x) { return (vec)((mask)x & ~SIGN); }
 VECTOR vec v_copysign(vec size, vec sign) { return (vec)(((mask)size & ~SIGN) | ((mask)sign & SIGN)); }
 
-
-/* ---- A function of libm, lane by lane: for what cells seldom ask ---- */
+/* ---- Lane by lane, for what cells seldom ask ---- */
 
 #define EACH_LANE(result, expression) \
     vec result; \
@@ -96,40 +93,56 @@ VECTOR vec v_copysign(vec size, vec sign) { return (vec)(((mask)size & ~SIGN) | 
 #endif
 
 VECTOR vec v_sqrt(vec x) { EACH_LANE(root, LIBM(__builtin_sqrt)(x[i])); return root; } /* becomes one instruction */
-VECTOR vec v_sin(vec x) { EACH_LANE(sine, LIBM(sin)(x[i])); return sine; }
-VECTOR vec v_cos(vec x) { EACH_LANE(cosine, LIBM(cos)(x[i])); return cosine; }
 VECTOR vec v_pow(vec x, vec y) { EACH_LANE(power, LIBM(pow)(x[i], y[i])); return power; }
 
+/* ---- Constants, polynomials, and numbers as bits ----
 
-/* ---- Exponentials ----
-
-   x = n ln 2 + r with a whole n and |r| <= ln 2 / 2; then exp(x) = 2^n exp(r), and exp(r) - 1 = r + r^2 Q(r). The
-   coefficients of Q, and those of the logarithm below, are our own: fitted by Remez' exchange in 50 digits, for the
-   smallest relative error of the result, and rounded. */
+   The coefficients are our own: fitted by Remez' exchange in 50 digits, for the smallest relative error of the result,
+   and rounded. Which polynomial is which is said where it is used. */
 
 #if DOUBLE
 typedef unsigned long long lane_bits;
 #define MANTISSA_BITS 52
 #define EXPONENT_OF_ONE 1023
 #define SMALLEST_NORMAL DBL_MIN
-#define LN2_HIGH 0x1.62e42fefap-1 /* so few bits that n times it is exact */
+#define EXP_IS_ZERO -746.0 /* beyond these x, a function is its limit as rounded */
+#define EXP_IS_INFINITE 710.0
+#define EXPM1_IS_MINUS_ONE -60.0
+#define TANH_IS_ONE 20.0
+#define LN2_HIGH 0x1.62e42fefap-1 /* so few bits that a whole number times it is exact */
 #define LN2_LOW 0x1.cf79abc9e3b3ap-40
+#define PI_2_HIGH 0x1.921fb54442dp+0
+#define PI_2_MIDDLE 0x1.8469898cc51p-48
+#define PI_2_LOW 0x1.c06e0e6894812p-94
 static const double EXP_Q[] = {0.5, 0.166666666666666758, 0.0416666666666666985, 0.00833333333332218833,
                                0.00138888888888679276, 0.000198412698848413892, 2.48015873587727788e-5,
                                2.75572454086230677e-6, 2.75572440776036786e-7, 2.51086446981266132e-8,
                                2.0924081327322315e-9};
 static const double LOG_S[] = {0.666666666666671482, 0.399999999995207977, 0.28571428721950804, 0.222222004497127325,
                                0.181834752146030152, 0.153161641536667277, 0.147761353169804401};
+static const double SIN_S[] = {-0.166666666666666392, 0.00833333333332377954, -0.000198412698307091779,
+                               2.7557313960910339e-6, -2.5050795359742774e-8, 1.58987420376138039e-10};
+static const double COS_C[] = {0.0416666666666666075, -0.00138888888888753267, 2.48015872901526881e-5,
+                               -2.75573145283985118e-7, 2.08757453165900036e-9, -1.13607096891647132e-11};
 #else
 typedef unsigned lane_bits;
 #define MANTISSA_BITS 23
 #define EXPONENT_OF_ONE 127
 #define SMALLEST_NORMAL FLT_MIN
+#define EXP_IS_ZERO -104.0f
+#define EXP_IS_INFINITE 89.0f
+#define EXPM1_IS_MINUS_ONE -30.0f
+#define TANH_IS_ONE 10.0f
 #define LN2_HIGH 0x1.62e4p-1f
 #define LN2_LOW 0x1.7f7d1cp-20f
+#define PI_2_HIGH 0x1.921fp+0f
+#define PI_2_MIDDLE 0x1.6a88p-17f
+#define PI_2_LOW 0x1.0b4612p-34f
 static const float EXP_Q[] = {0.500000005833480612f, 0.16666545449934406f, 0.0416662904756415874f,
                               0.00836634735208234001f, 0.00139459963049259172f};
 static const float LOG_S[] = {0.666667707372216185f, 0.399780920433549439f, 0.298592353493475761f};
+static const float SIN_S[] = {-0.166666555193678694f, 0.00833220496546679829f, -0.000195202054814166634f};
+static const float COS_C[] = {0.0416666474141238846f, -0.00138873902498380675f, 2.44407277732679934e-5f};
 #endif
 
 typedef lane_bits bits __attribute__((vector_size(VECTOR_BYTES)));
@@ -143,37 +156,29 @@ VECTOR vec v_polynomial(vec x, const REAL *c, int length) {
     return sum;
 }
 
-/* A vector of numbers taken as integers, and the bits of one number in every lane. */
+/* The bits of one number in every lane. */
 #define BITS(x) ((mask)v_set((REAL)(x)))
+
+/* So large that no fraction fits behind it: x + ROUNDER is rounded to a whole number, which its lowest bits hold. */
+#define ROUNDER ((REAL)1.5 * (1ull << MANTISSA_BITS))
+
+/* ---- Exponentials ----
+
+   x = n ln 2 + r with a whole n and |r| <= ln 2 / 2; then exp(x) = 2^n exp(r), and exp(r) - 1 = r + r^2 Q(r). */
 
 /* Returns exp(r) - 1, and n where a number has its exponent: BITS(1) + *exponent are the bits of 2^n. */
 VECTOR vec v_split_expm1(vec x, mask *exponent) {
-    /* So large a number has no room for a fraction: adding it rounds x / ln 2, and leaves n in the lowest bits. */
-    const REAL rounder = (REAL)1.5 * (1ull << MANTISSA_BITS);
-    vec rounded = x * (REAL)0x1.71547652b82fep+0 + rounder;
-    vec n = rounded - rounder;
+    vec rounded = x * (REAL)0x1.71547652b82fep+0 + ROUNDER;
+    vec n = rounded - ROUNDER;
     vec r = x - n * LN2_HIGH - n * LN2_LOW;
     *exponent = (mask)rounded << MANTISSA_BITS;
     return r + r * r * v_polynomial(r, EXP_Q, LENGTH(EXP_Q));
 }
 
-/* Beyond these x, a function is its limit as rounded. */
-#if DOUBLE
-#define EXP_IS_ZERO -746.0
-#define EXP_IS_INFINITE 710.0
-#define EXPM1_IS_MINUS_ONE -60.0
-#define TANH_IS_ONE 20.0
-#else
-#define EXP_IS_ZERO -104.0f
-#define EXP_IS_INFINITE 89.0f
-#define EXPM1_IS_MINUS_ONE -30.0f
-#define TANH_IS_ONE 10.0f
-#endif
-
 VECTOR vec v_at_least(vec x, REAL limit) { return v_select(x < limit, v_set(limit), x); }
 VECTOR vec v_at_most(vec x, REAL limit) { return v_select(x > limit, v_set(limit), x); }
 
-/* 2^n alone can be too small or too large for a number where 2^n exp(r) is one: half the way each time. */
+/* 2^n can be too small or too large for a number where 2^n exp(r) is one: two factors, each of which is one. */
 VECTOR vec v_exp(vec x) {
     mask exponent, small = x < 0;
     vec p = v_split_expm1(v_at_most(v_at_least(x, EXP_IS_ZERO), EXP_IS_INFINITE), &exponent);
@@ -196,7 +201,7 @@ VECTOR vec v_expm1(vec x) {
     return v_copysign(2 * (half * p + (half - (REAL)0.5)), x);
 }
 
-/* 1 / (1 + exp(-x)), written so that a small result keeps its digits: exp(x) / (1 + exp(x)) where x < 0. */
+/* 1 / (1 + exp(-x)); where x < 0, exp(x) / (1 + exp(x)), in which nothing overflows. */
 VECTOR vec v_sigmoid(vec x) {
     vec e = v_exp_below_zero(-v_abs(x));
     return v_select(x < 0, e, v_set(1)) / (1 + e);
@@ -211,19 +216,18 @@ VECTOR vec v_tanh(vec x) {
     return v_copysign(e / (e + 2), x);
 }
 
-
 /* ---- Logarithms ----
 
    x = 2^k m with sqrt(1/2) <= m < sqrt(2), and f = m - 1. With s = f / (2 + f), log(m) = 2 artanh(s) = 2 s + s z S(z),
    where z = s^2; and because 2 s = f - s f, the large part of it is f, which is exact. */
 
-/* log(x) + more, of a normal number x > 0, where more is small beside log(x) or x is near 1. */
+/* log(x) + more, of a normal number x > 0. */
 VECTOR vec v_log_plus(vec x, vec more) {
-    /* The bits of a number are a whole number of which 2^k is the high part: shifted so that m starts at sqrt(1/2). */
+    /* The bits of a number are its exponent, and below it m, from 1 on: moved so that m goes from sqrt(1/2) on. */
     const REAL start = (REAL)0x1.6a09e667f3bcdp-1;
     bits shifted = (bits)x + (bits)(BITS(1) - BITS(start));
     vec m = (vec)((shifted & (((lane_bits)1 << MANTISSA_BITS) - 1)) + (bits)BITS(start));
-    /* The exponent's bits, laid under a number whose last bit is worth 1, are read as a number. */
+    /* As the lowest bits of a number whose last bit is worth 1, the exponent is a number, too. */
     const REAL base = (REAL)(1ull << MANTISSA_BITS);
     vec k = (vec)((shifted >> MANTISSA_BITS) | (bits)BITS(base)) - (base + EXPONENT_OF_ONE);
 
@@ -234,7 +238,7 @@ VECTOR vec v_log_plus(vec x, vec more) {
     return k * LN2_HIGH + (f - (rest - (k * LN2_LOW + more)));
 }
 
-/* What log_x, meant for numbers x > 0, becomes at 0, below it, at infinity and of NaN. */
+/* log_x where x is a number above 0, and what a logarithm is elsewhere. */
 VECTOR vec v_log_at_limits(vec x, vec log_x) {
     vec nothing = v_select(x == 0, v_set(-INFINITY), v_set(NAN));
     return v_select(x > 0, v_select(x < INFINITY, log_x, x), v_select(x <= 0, nothing, x));
@@ -243,7 +247,7 @@ VECTOR vec v_log_at_limits(vec x, vec log_x) {
 VECTOR vec v_log(vec x) {
     mask subnormal = x < SMALLEST_NORMAL;
     vec normal = v_select(subnormal, x * (REAL)0x1p64, x);
-    vec more = (vec)(subnormal & BITS(-64 * 0.693147180559945309417));
+    vec more = (vec)(subnormal & BITS(-64 * 0.693147180559945309417)); /* log(2^-64) */
     return v_log_at_limits(x, v_log_plus(normal, more));
 }
 
@@ -253,6 +257,42 @@ VECTOR vec v_log1p(vec x) {
     vec near_x = u - 1;
     vec lost = (x - near_x) + (1 - (u - near_x));
     return v_copysign(v_log_at_limits(u, v_log_plus(u, lost / u)), x);
+}
+
+/* ---- Sine and cosine ----
+
+   x = n pi / 2 + r with a whole n and |r| <= pi / 4. With z = r^2, sin(r) = r + r z S(z) and cos(r) = 1 - z / 2 +
+   z^2 C(z); which of the two it is, and its sign, follow from the last two bits of n. */
+
+/* sin(x + quarters pi / 2), where |x| is at most FAR. */
+VECTOR vec v_sin_ahead(vec x, int quarters) {
+    vec rounded = x * (REAL)0x1.45f306dc9c883p-1 + ROUNDER;
+    vec n = rounded - ROUNDER;
+    vec r = x - n * PI_2_HIGH - n * PI_2_MIDDLE - n * PI_2_LOW;
+    vec z = r * r;
+    vec sine = r * (1 + z * v_polynomial(z, SIN_S, LENGTH(SIN_S))); /* a product, which keeps the sign of a zero */
+    vec cosine = 1 - (z / 2 - z * z * v_polynomial(z, COS_C, LENGTH(COS_C)));
+    mask quarter = (mask)rounded + quarters;
+    vec size = v_select((quarter & 1) != 0, cosine, sine);
+    return (vec)((mask)size ^ ((quarter << (8 * sizeof(REAL) - 2)) & SIGN)); /* the second bit, moved to the sign */
+}
+
+#define FAR 200 /* up to here n times the high part of pi / 2 is exact, and n times the middle part */
+
+VECTOR int v_any(mask m) {
+    int any = 0;
+    for (int i = 0; i < V; i++) any |= m[i] != 0;
+    return any;
+}
+
+VECTOR vec v_sin(vec x) {
+    if (v_any(v_abs(x) > FAR)) { EACH_LANE(far, LIBM(sin)(x[i])); return far; }
+    return v_sin_ahead(x, 0);
+}
+
+VECTOR vec v_cos(vec x) {
+    if (v_any(v_abs(x) > FAR)) { EACH_LANE(far, LIBM(cos)(x[i])); return far; }
+    return v_sin_ahead(x, 1);
 }
 
 #endif
