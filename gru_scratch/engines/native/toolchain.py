@@ -20,8 +20,8 @@ from typing import ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
-TIME_LIMIT = 120.0
-"""Seconds that one run of the compiler may take; a cell takes one or two."""
+TIME_LIMIT = 60.0
+"""Seconds that one run of the compiler may take; a cell takes one or two, and zig about ten at its first use."""
 
 FLAGS = (
     "-std=gnu11",

@@ -49,7 +49,7 @@ def fake_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[.
 
     def write(compile_: str, ask: str = "echo '#define __VERSION__ \"1\"'") -> Path:
         script = tmp_path / "fake-cc"
-        script.write_text(f'#!/bin/sh\ncase "$*" in *-dM*) {ask};; *) {compile_};; esac\n')
+        script.write_text(f'#!/bin/sh\nPATH=/usr/bin:/bin\ncase "$*" in *-dM*) {ask};; *) {compile_};; esac\n')
         script.chmod(0o755)
         monkeypatch.setenv("CC", str(script))
         return script
