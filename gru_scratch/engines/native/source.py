@@ -82,6 +82,7 @@ def print_plan(cell: Cell, plan: Plan, dtype: str) -> str:
         [
             f"/* {cell!r}: written by gru_scratch from the cell's step. */",
             "#include <stdint.h>",
+            "#include <string.h>",
             f"#define REAL {dtype}",
             *(f"#define {name} {max(1, size)}" for name, size in sizes.items()),
             '#include "vectors.h"',
@@ -234,7 +235,7 @@ def _print_forward(plan: Plan, names: Names) -> Iterator[str]:
         room = _room(gates, before)
         steps.append(f"    pass(l, t, first, end, keep, 0, {gates}, {multiply}, forward_{k}, {room});")
         kept.update({value: f"{READ_AGAIN[kind]}({_index(names, kind, name)})" for kind, name, value in each.outputs})
-    yield from ("", "static void forward_step(const Layer *l, int64_t t, int64_t first, int64_t end, const int keep)", "{")
+    yield from ("", "static void forward_step(const Layer *l, int64_t t, int64_t first, int64_t end, int keep)", "{")
     yield from (*steps, "}")
 
 
@@ -265,13 +266,11 @@ def _print_backward(plan: Plan, names: Names) -> Iterator[str]:
         yield from _print_pass("backward", k, each, Function(names, read), multiplications, names, 0)
         count = max(1, len(each.products))
         multiply = f"backward_multiply_{k}" if each.products else "no_product"
-        call = f"pass(l, t, first, end, 0, last, 1, {multiply}, backward_{k}, {_room(1, count)});"
-        if k == 0 and each.products:
-            steps.append(f"    if (last) pass(l, t, first, end, 0, 1, 1, no_product, backward_{k}, {_room(1, count)});")
-            call = f"else {call}"
-        steps.append(f"    {call}")
+        first_pass = k == 0 and each.products
+        multiply = f"last ? no_product : {multiply}" if first_pass else multiply
+        steps.append(f"    pass(l, t, first, end, 0, last, 1, {multiply}, backward_{k}, {_room(1, count)});")
         kept.update({v: f"{READ_AGAIN[kind]}({name})" for kind, name, v in each.outputs if kind in ("column", "temp")})
-    yield from ("", "static void backward_step(const Layer *l, int64_t t, int64_t first, int64_t end, const int last)", "{")
+    yield from ("", "static void backward_step(const Layer *l, int64_t t, int64_t first, int64_t end, int last)", "{")
     yield from (*steps, "}", "")
     yield from ("/* The gradient of the states before the first of these steps. */", "INLINE void arrive(const At *at)", "{")
     for i, name in enumerate(names.states):

@@ -133,19 +133,39 @@ INLINE Rows column_rows(const Layer *l, int k, int64_t t, int64_t row, int count
     return rows_at(l->columns + (((t - l->first_step) * l->rows + row) * COLUMNS + k) * H, COLUMNS * H, count);
 }
 
-/* sums[r][w] = packed[0][w] + the sum over k of rows[r][k] * packed[1 + k][w], for R rows and W vectors. */
+/* Keeps a compiler from loading a value anew for each time that it is used. */
+#if defined(__x86_64__)
+#define IN_A_REGISTER(value) __asm__("" : "+v"(value))
+#else
+#define IN_A_REGISTER(value)
+#endif
+
+/* sums[r][w] = packed[0][w] + the sum over k of rows[r][k] * packed[1 + k][w], for R rows and W vectors. The shorter
+   side is loaded first, so that the sums, this side and one more vector are all that has to fit into the registers. */
 INLINE void multiply_tile(const int R, const int W, int64_t K, const Rows *rows, const REAL *packed, vec *sums)
 {
-    vec sum[R * W];
+    vec sum[8 * SUMS];
     for (int r = 0; r < R; r++)
         for (int w = 0; w < W; w++) sum[r * W + w] = v_load(packed + w * V);
     for (int64_t k = 0; k < K; k++) {
         packed += W * V;
-        for (int w = 0; w < W; w++) {
-            const vec weight = v_load(packed + w * V);
-            for (int r = 0; r < R; r++) sum[r * W + w] += v_set(rows->row[r][k]) * weight;
+        vec side[8 * SUMS];
+        if (R < W) {
+            for (int r = 0; r < R; r++) side[r] = v_set(rows->row[r][k]);
+            for (int w = 0; w < W; w++) {
+                vec weight = v_load(packed + w * V);
+                IN_A_REGISTER(weight);
+                for (int r = 0; r < R; r++) sum[r * W + w] += side[r] * weight;
+            }
+        } else {
+            for (int w = 0; w < W; w++) side[w] = v_load(packed + w * V);
+            for (int r = 0; r < R; r++) {
+                const vec value = v_set(rows->row[r][k]);
+                for (int w = 0; w < W; w++) sum[r * W + w] += value * side[w];
+            }
         }
     }
+#pragma GCC unroll 64
     for (int i = 0; i < R * W; i++) sums[i] = sum[i];
 }
 
@@ -167,9 +187,12 @@ typedef void Equations(const At *at);
 
 INLINE void no_product(const Layer *l, int64_t t, int64_t row, int count, int64_t tile, vec *sums) {}
 
+/* For the last units of a row, whose number of lanes is not known to the compiler. */
+static __attribute__((noinline)) void evaluate_some(const At *at, Equations *equations) { equations(at); }
+
 /* sums has room for all products of a tile; gates: of the widest of them. */
-INLINE void pass(const Layer *l, int64_t t, int64_t first, int64_t end, int keep, int last,
-                 const int gates, Multiply *multiply_all, Equations *equations, vec *sums)
+INLINE void pass(const Layer *l, int64_t t, int64_t first, int64_t end, int keep, int last, const int gates,
+                 Multiply *multiply_all, Equations *equations, vec *sums)
 {
     const int units = UNITS(gates), rows = ROWS(gates);
     const int64_t tiles = (end - first + rows - 1) / rows;
@@ -185,7 +208,7 @@ INLINE void pass(const Layer *l, int64_t t, int64_t first, int64_t end, int keep
                     at.keep = keep, at.last = last;
                     const int64_t left = l->hidden - unit - u * V;
                     if (left >= V) at.lanes = V, equations(&at);
-                    else at.lanes = left, equations(&at);
+                    else at.lanes = left, evaluate_some(&at, equations);
                 }
         }
 }

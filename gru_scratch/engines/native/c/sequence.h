@@ -20,7 +20,7 @@ void forward(const Layer *l, int64_t first, int64_t end, int keep)
         for (int64_t t = 0; t < l->steps; t++) {
             const int64_t alive = rows_alive(l, t, next);
             if (alive <= row) break;
-            if (keep) forward_step(l, t, row, alive, 1); else forward_step(l, t, row, alive, 0);
+            forward_step(l, t, row, alive, keep);
         }
     }
 }
@@ -46,7 +46,7 @@ void backward(const Layer *l, int64_t first, int64_t end, int64_t stop)
             const int64_t alive = LARGER(row, rows_alive(l, t, next));
             REAL *ended = l->columns + ((t - l->first_step) * l->rows + alive) * width;
             memset(ended, 0, (next - alive) * width * sizeof(REAL));
-            if (t == stop - 1) backward_step(l, t, row, alive, 1); else backward_step(l, t, row, alive, 0);
+            backward_step(l, t, row, alive, t == stop - 1);
             if (l->grad_table) add_to_table(l, t, row, alive);
         }
         backward_end(l, l->first_step - 1, row, LARGER(row, rows_alive(l, l->first_step, next)));
