@@ -26,6 +26,9 @@ from gru_scratch.engines.weights import LayerWeights, is_dense
 CHUNK_BYTES = 2**22
 """Backward goes through so many steps at a time that the gradients of their pre-activations take about so much."""
 
+ROW_PADDING = 16
+"""Numbers between two rows of these gradients: rows a power of two apart push each other out of the cache."""
+
 TABLE_BYTES = 2**24
 """The gradients of tokens are summed within the loop, by each thread, where a table of sums takes no more."""
 
@@ -135,7 +138,7 @@ def backward(
     (steps, batch), H, new = inputs.shape[:2], weights.hidden_size, weights.weight_hh.new_empty
     width = len(plan.columns) * H
     chunk = max(1, min(steps, CHUNK_BYTES // (batch * width * slots.element_size() + 1)))
-    columns = new(chunk, batch, len(plan.columns), H)
+    columns = new(chunk, batch, width + ROW_PADDING)
     carry = tuple(torch.clone(g, memory_format=torch.contiguous_format) for g in grad_state)
     count = thread_count(batch, steps * batch * weights.weight_hh.numel())
     tables = _tables(inputs, weights, count, width)
@@ -152,6 +155,7 @@ def backward(
             grad_output=grad_outputs.contiguous(),
             carry=carry,
             columns=columns,
+            column_row=columns.shape[-1],
             temps=new(batch, max(1, len(plan.temps)), H),
             grad_param=d_params,
             grad_table=None if tables is None else tables[k],
@@ -165,9 +169,7 @@ def backward(
         for layer in layers:
             layer.first_step = first
         share(batch, count, lambda a, b, k, stop=stop: library.backward(layers[k], a, b, stop))
-        found.add(first, stop, columns)
-        if tables is None and not is_dense(inputs):
-            found.add_by_token(first, stop, columns)
+        found.add(first, stop, columns[: stop - first, :, :width])
     sums = zip(cell.params, d_params, strict=True)
     by_name = {name: (d.sum(0) if params[name].numel() == H else d.sum()).view_as(params[name]) for name, d in sums}
     return Gradients(found.d_inputs, carry, found.result(), by_name)

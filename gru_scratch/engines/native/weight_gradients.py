@@ -33,7 +33,7 @@ class WeightGradients:
         tables: Tensor | None,  # (threads, V, C, H): where the loop itself sums by token
         inputs_need_grad: bool,
     ) -> None:
-        self.cell, self.plan, self.inputs, self.weights, self.tables = cell, plan, inputs, weights, tables
+        self.cell, self.plan, self.inputs, self.weights = cell, plan, inputs, weights
         self.hidden_size = H = weights.hidden_size
         new, products = weights.weight_hh.new_zeros, plan.equations.recurrence.products
         vectors = dict(zip(plan.equations.new, states, strict=True))
@@ -50,23 +50,22 @@ class WeightGradients:
         self.d_W_ih = new(weights.weight_ih.shape)
         self.d_sums = new(len(plan.columns) * H)
         self.d_inputs = torch.zeros_like(inputs, memory_format=torch.contiguous_format) if inputs_need_grad else None
+        self.summed_in_loop = tables is not None
+        self.tables = tables
         if tables is None and not is_dense(inputs):
             self.tables = new(1, weights.weight_ih.shape[1], len(plan.columns), H)
 
     def add(self, first: int, stop: int, D: Tensor) -> None:
-        """Add the share of the steps from ``first`` to before ``stop``; D: (steps, B, C, H)."""
-        rows = D[: stop - first].flatten(0, 1).flatten(1)  # (steps * B, C * H)
+        """Add the share of the steps from ``first`` to before ``stop``; D: (steps, B, C * H)."""
+        rows = D.flatten(0, 1)  # (steps * B, C * H)
         for vector, columns, total in self.products:
             total.addmm_(rows[:, columns].t(), vector[first:stop].flatten(0, 1))
         if is_dense(self.inputs):
             self.d_sums += rows.sum(0)
             self._add_inputs(first, stop, rows)
-
-    def add_by_token(self, first: int, stop: int, D: Tensor) -> None:
-        """Add up the rows of D by token, where the loop has not done so."""
-        assert self.tables is not None
-        rows = D[: stop - first].flatten(0, 1)
-        self.tables[0].index_add_(0, self.inputs[first:stop].reshape(-1), rows)
+        elif not self.summed_in_loop:
+            assert self.tables is not None
+            self.tables[0].flatten(1).index_add_(0, self.inputs[first:stop].reshape(-1), rows)
 
     def _add_inputs(self, first: int, stop: int, rows: Tensor) -> None:
         H, X = self.hidden_size, self.inputs[first:stop].flatten(0, 1)

@@ -31,9 +31,11 @@ typedef struct {
     const REAL *packed[PRODUCTS];         /* recurrent weights, as one direction reads them */
     /* backward only */
     int64_t first_step;                   /* the step that columns start with */
+    int64_t column_row;                   /* numbers between two rows' columns: some more than COLUMNS * H, since rows */
+                                          /* a power of two apart would push each other out of the cache */
     const REAL *grad_output;              /* (T, B, H) */
     REAL *carry[STATES];                  /* (B, H): the gradient of each state between two steps */
-    REAL *columns;                        /* (steps, B, COLUMNS, H): gradients of pre-activations */
+    REAL *columns;                        /* (steps, B, column_row): gradients of pre-activations */
     REAL *temps;                          /* (B, TEMPS, H) */
     REAL *grad_param[PARAMS];             /* (B, H) */
     REAL *grad_table;                     /* (V, COLUMNS, H): sums over the steps with each token; NULL: none wanted */
@@ -98,7 +100,7 @@ INLINE At locate(const Layer *l, int64_t t, int64_t row, int64_t unit)
     }
     for (int k = 0; k < MASKS; k++) at.mask[k] = l->mask[k] + t * l->mask_step[k] + row * l->mask_row[k] + unit;
     at.slots = l->slots + t * l->slot_step + row * SLOTS * H + unit;
-    at.columns = l->columns + (place - l->first_step * l->rows) * COLUMNS * H + unit;
+    at.columns = l->columns + (place - l->first_step * l->rows) * l->column_row + unit;
     at.temps = l->temps + row * TEMPS * H + unit;
     at.grad_output = l->grad_output + place * H + unit;
     return at;
@@ -129,8 +131,8 @@ INLINE Rows slot_rows(const Layer *l, int k, int64_t t, int64_t row, int count)
 
 INLINE Rows column_rows(const Layer *l, int k, int64_t t, int64_t row, int count)
 {
-    const int64_t H = l->hidden;
-    return rows_at(l->columns + (((t - l->first_step) * l->rows + row) * COLUMNS + k) * H, COLUMNS * H, count);
+    const int64_t place = (t - l->first_step) * l->rows + row;
+    return rows_at(l->columns + place * l->column_row + k * l->hidden, l->column_row, count);
 }
 
 /* Keeps a compiler from loading a value anew for each time that it is used. */

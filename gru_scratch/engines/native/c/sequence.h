@@ -31,7 +31,7 @@ static void add_to_table(const Layer *l, int64_t t, int64_t first, int64_t end)
     const int64_t width = COLUMNS * l->hidden;
     for (int64_t row = first; row < end; row++) {
         REAL *to = l->grad_table + l->tokens[t * l->rows + row] * width;
-        const REAL *from = l->columns + ((t - l->first_step) * l->rows + row) * width;
+        const REAL *from = l->columns + ((t - l->first_step) * l->rows + row) * l->column_row;
         for (int64_t i = 0; i < width; i++) to[i] += from[i];
     }
 }
@@ -39,13 +39,12 @@ static void add_to_table(const Layer *l, int64_t t, int64_t first, int64_t end)
 /* Steps first_step <= t < stop, from the last back: carry holds the gradient of the states after them, then before. */
 void backward(const Layer *l, int64_t first, int64_t end, int64_t stop)
 {
-    const int64_t width = COLUMNS * l->hidden;
     for (int64_t row = first, next; row < end; row = next) {
         next = SMALLER(end, row + rows_together(l));
         for (int64_t t = stop - 1; t >= l->first_step; t--) {
             const int64_t alive = LARGER(row, rows_alive(l, t, next));
-            REAL *ended = l->columns + ((t - l->first_step) * l->rows + alive) * width;
-            memset(ended, 0, (next - alive) * width * sizeof(REAL));
+            REAL *ended = l->columns + ((t - l->first_step) * l->rows + alive) * l->column_row;
+            memset(ended, 0, (next - alive) * l->column_row * sizeof(REAL));
             backward_step(l, t, row, alive, t == stop - 1);
             if (l->grad_table) add_to_table(l, t, row, alive);
         }
