@@ -235,7 +235,7 @@ def test_part_of_a_vector_is_loaded_and_stored_and_nothing_beyond_it(functions: 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("name", IN_C)
 def test_every_float_there_is(name: str) -> None:
-    """Half a minute to two minutes each."""
+    """One to four minutes each."""
     library = load(SWEEP.format(name=name, exact=IN_C[name]))
     library.sweep.restype = ctypes.c_double
     worst = ctypes.c_float()
