@@ -78,7 +78,6 @@ STATES = {n: NumbersOf for n in (len(FUNCTIONS),) for NumbersOf in [NamedTuple("
 
 def test_operations_and_their_derivatives() -> None:
     Problem(ManyLines(FUNCTIONS)).check()
-    Problem(ManyLines(FUNCTIONS), steps=2, dtype=torch.float32).check()
 
 
 def test_a_parameter_may_be_one_number() -> None:
