@@ -134,34 +134,48 @@ INLINE Rows column_rows(const Layer *l, int k, int64_t t, int64_t row, int count
 #define IN_A_REGISTER(value)
 #endif
 
-/* sums[r][w] = packed[0][w] + the sum over k of rows[r][k] * packed[1 + k][w], for R rows and W vectors. The shorter
-   side is loaded first, so that the sums, this side and one more vector are all that has to fit into the registers. */
-INLINE void multiply_tile(const int R, const int W, int64_t K, const Rows *rows, const REAL *packed, vec *sums)
+/* sum[r][w] += rows[r][k] * weights[w]. The shorter side is loaded first, so that the sums, this side and one more vector
+   are all that has to fit into the registers. */
+INLINE void multiply_once(const int R, const int W, int64_t k, const Rows *rows, const REAL *weights, vec *sum)
 {
-    vec sum[8 * SUMS];
-    for (int r = 0; r < R; r++)
-        for (int w = 0; w < W; w++) sum[r * W + w] = v_load(packed + w * V);
-    for (int64_t k = 0; k < K; k++) {
-        packed += W * V;
-        vec side[8 * SUMS];
-        if (R < W) {
-            for (int r = 0; r < R; r++) side[r] = v_set(rows->row[r][k]);
-            for (int w = 0; w < W; w++) {
-                vec weight = v_load(packed + w * V);
-                IN_A_REGISTER(weight);
-                for (int r = 0; r < R; r++) sum[r * W + w] += side[r] * weight;
-            }
-        } else {
-            for (int w = 0; w < W; w++) side[w] = v_load(packed + w * V);
-            for (int r = 0; r < R; r++) {
-                const vec value = v_set(rows->row[r][k]);
-                for (int w = 0; w < W; w++) sum[r * W + w] += value * side[w];
-            }
+    vec side[8 * SUMS];
+    if (R < W) {
+        for (int r = 0; r < R; r++) side[r] = v_set(rows->row[r][k]);
+        for (int w = 0; w < W; w++) {
+            vec weight = v_load(weights + w * V);
+            IN_A_REGISTER(weight);
+            for (int r = 0; r < R; r++) sum[r * W + w] += side[r] * weight;
+        }
+    } else {
+        for (int w = 0; w < W; w++) {
+            side[w] = v_load(weights + w * V);
+            IN_A_REGISTER(side[w]);
+        }
+        for (int r = 0; r < R; r++) {
+            const vec value = v_set(rows->row[r][k]);
+            for (int w = 0; w < W; w++) sum[r * W + w] += value * side[w];
         }
     }
+}
+
+/* sums[r][w] = packed[0][w] + the sum over k of rows[r][k] * packed[1 + k][w], for R rows and W vectors. Where these are
+   few, the k are shared out among several sums, so that an addition need not wait for the one before. */
+INLINE void multiply_tile(const int R, const int W, int64_t K, const Rows *rows, const REAL *packed, vec *sums)
+{
+    const int parts = R * W <= SUMS / 6 ? 4 : R * W <= SUMS / 3 ? 2 : 1;
+    vec sum[4][8 * SUMS];
+    for (int p = 0; p < parts; p++)
+        for (int r = 0; r < R; r++)
+            for (int w = 0; w < W; w++) sum[p][r * W + w] = p ? v_set(0) : v_load(packed + w * V);
+    int64_t k = 0;
+    packed += W * V;
+    for (; k + parts <= K; k += parts, packed += parts * W * V)
+        for (int p = 0; p < parts; p++) multiply_once(R, W, k + p, rows, packed + p * W * V, sum[p]);
+    for (; parts > 1 && k < K; k++, packed += W * V) multiply_once(R, W, k, rows, packed, sum[0]);
     for (int i = 0; i < R * W; i++) {
-        IN_A_REGISTER(sum[i]); /* or else they are copied from memory to memory */
-        sums[i] = sum[i];
+        for (int p = 1; p < parts; p++) sum[0][i] += sum[p][i];
+        IN_A_REGISTER(sum[0][i]); /* or else they are copied from memory to memory */
+        sums[i] = sum[0][i];
     }
 }
 
