@@ -10,7 +10,7 @@ A value of one pass that a later one reads is kept in a slot, or computed once m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from gru_scratch.cells.recurrence import Product
@@ -160,8 +160,13 @@ def _crossing(
         late = [end for end in ends if level[end] == k]
         early = {n for n in in_order(late) if level[n] < k}
         read = [n for n in in_order(late, early) if n in early]
-        found.update(dict.fromkeys(_choose(read, lambda n: free(n) or n in found or stored.get(n, k) < k)))
+        before = {n for n, at in stored.items() if at < k}.union(found)
+        found.update(dict.fromkeys(_choose(read, _either(free, before))))
     return list(found)
+
+
+def _either(free: Callable[[Node], bool], before: Container[Node]) -> Callable[[Node], bool]:
+    return lambda n: free(n) or n in before
 
 
 def _values(read: Iterable[Node]) -> Iterator[Node]:

@@ -192,6 +192,12 @@ INLINE void multiply(int count, const int W, int64_t K, const Rows rows, const R
 /* The weights of a tile lie together: a row of starting values, then for each k all that it is multiplied with. */
 INLINE const REAL *tile_of(const REAL *packed, int64_t tile, int64_t K, int W) { return packed + tile * (K + 1) * W * V; }
 
+/* One product of a tile; its sums lie after those of products with `before` gates, `widest` the most of one product. */
+#define MULTIPLY(product, before, gates, widest, depth, rows) \
+    multiply(count, (gates) * UNITS(widest), depth, rows, \
+             tile_of(l->packed[product], tile, depth, (gates) * UNITS(widest)), \
+             sums + ROWS(widest) * UNITS(widest) * (before))
+
 typedef void Multiply(const Layer *l, int64_t t, int64_t row, int count, int64_t tile, vec *sums);
 typedef void Equations(const At *at);
 
