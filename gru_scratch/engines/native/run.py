@@ -25,6 +25,9 @@ from gru_scratch.engines.weights import LayerWeights, is_dense
 CHUNK_BYTES = 2**22
 """Backward goes through so many steps at a time that the gradients of their pre-activations take about so much."""
 
+WORTH_PACKING = 4
+"""Rows of all steps, up to which forward reads the recurrent weights as they lie."""
+
 ROW_PADDING = 16
 """Numbers between two rows of these gradients: rows a power of two apart push each other out of the cache."""
 
@@ -82,7 +85,7 @@ def forward(
         x=x,
         state=states,
         slots=slots,
-        packed=library.pack_forward(weights.weight_hh.contiguous(), weights.bias_hh),
+        **_recurrent(library, weights, steps * batch),
     )
     count = thread_count(batch, steps * batch * weights.weight_hh.numel())
     share(batch, count, lambda first, end, _: library.forward(layer, first, end, keep))
@@ -150,6 +153,14 @@ def backward(
     sums = zip(cell.params, d_params, strict=True)
     by_name = {name: (d.sum(0) if params[name].numel() == H else d.sum()).view_as(params[name]) for name, d in sums}
     return Gradients(found.d_inputs, carry, found.result(), by_name)
+
+
+def _recurrent(library: Library, weights: LayerWeights, rows: int) -> dict[str, Any]:
+    """The recurrent weights as forward reads them: packed, where they are read often enough to make up for it."""
+    weight, bias = weights.weight_hh.contiguous(), weights.bias_hh
+    if rows > WORTH_PACKING:
+        return {"packed": library.pack_forward(weight, bias)}
+    return {"weight": weight, "bias": None if bias is None else bias.contiguous()}
 
 
 def _backward_part(library: Library, layers: Sequence[Any], stop: int, first: int, end: int, thread: int) -> None:

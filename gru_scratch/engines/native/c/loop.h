@@ -28,7 +28,8 @@ typedef struct {
     const REAL *param[PARAMS];            /* (H) */
     const REAL *mask[MASKS];
     int64_t mask_step[MASKS], mask_row[MASKS];
-    const REAL *packed[PRODUCTS];         /* recurrent weights, as one direction reads them */
+    const REAL *packed[PRODUCTS];         /* recurrent weights, as one direction reads them; or, for a step or two, */
+    const REAL *weight, *bias;            /* as they lie, (gates, H, H) and (gates, H); NULL: packed, without bias */
     /* backward only */
     int64_t first_step;                   /* the step that columns start with */
     int64_t column_row;                   /* numbers between two rows' columns: some more than COLUMNS * H, since rows */
@@ -40,6 +41,11 @@ typedef struct {
     REAL *grad_param[PARAMS];             /* (B, H) */
     REAL *grad_table;                     /* (V, COLUMNS, H): sums over the steps with each token; NULL: none wanted */
 } Layer;
+
+/* How many gates, vectors of units in a tile forward, which blocks of the recurrent weights. */
+typedef struct {
+    int gates, units, rows[GATES];
+} Product;
 
 /* Where one vector of units of one row stands at one step: what the printed equations read and write. */
 typedef struct {
@@ -192,9 +198,37 @@ INLINE void multiply(int count, const int W, int64_t K, const Rows rows, const R
 /* The weights of a tile lie together: a row of starting values, then for each k all that it is multiplied with. */
 INLINE const REAL *tile_of(const REAL *packed, int64_t tile, int64_t K, int W) { return packed + tile * (K + 1) * W * V; }
 
+/* The same of weights as they lie, for a step that is not worth packing them: a sum over k for each gate and unit. */
+static __attribute__((noinline)) void multiply_unpacked(const Layer *l, const Product *product, int64_t tile, int count,
+                                                        const Rows rows, vec *sums)
+{
+    const int64_t H = l->hidden;
+    for (int i = 0; i < product->units * product->gates * V; i++) {
+        const int lane = i % V, gate = i / V % product->gates, u = i / V / product->gates;
+        const int64_t unit = (tile * product->units + u) * V + lane;
+        if (unit >= H) continue;
+        const REAL *weight = l->weight + (product->rows[gate] * H + unit) * H;
+        const REAL start = l->bias ? l->bias[product->rows[gate] * H + unit] : 0;
+        for (int r = 0; r < count; r++) {
+            const REAL *row = rows.row[r];
+            vec part[4] = {{0}};
+            int64_t k = 0;
+            for (; k + 4 * V <= H; k += 4 * V)
+                for (int p = 0; p < 4; p++) part[p] += v_load(row + k + p * V) * v_load(weight + k + p * V);
+            part[0] = (part[0] + part[1]) + (part[2] + part[3]);
+            REAL sum = start;
+            for (int j = 0; j < V; j++) sum += part[0][j];
+            for (; k < H; k++) sum += row[k] * weight[k];
+            sums[(r * product->units + u) * product->gates + gate][lane] = sum;
+        }
+    }
+}
+
 /* One product of a tile; its sums lie after those of products with `before` gates, `widest` the most of one product. */
 #define MULTIPLY(product, before, gates, widest, depth, rows) \
-    multiply(count, (gates) * UNITS(widest), depth, rows, \
+    if (l->weight) multiply_unpacked(l, &products[product], tile, count, rows, \
+                                     sums + ROWS(widest) * UNITS(widest) * (before)); \
+    else multiply(count, (gates) * UNITS(widest), depth, rows, \
              tile_of(l->packed[product], tile, depth, (gates) * UNITS(widest)), \
              sums + ROWS(widest) * UNITS(widest) * (before))
 
