@@ -1,4 +1,4 @@
-"""minGRU and minLSTM: gates that read the input alone (Feng et al., 2024, "Were RNNs All We Needed?", arXiv:2410.01201).
+"""minGRU and minLSTM: gates that read the input alone (Feng et al., 2024, arXiv:2410.01201).
 
 No gate multiplies the state, so a step has no product, and the layer no recurrent weights.
 """

@@ -40,7 +40,7 @@ NAMESAKES = {
     "GRU, no bias": (nn.GRU, GRU, {"bias": False}),
     "LSTM, no bias": (nn.LSTM, LSTM, {"bias": False}),
 }
-ENGINES = ("textbook", "fused", "native")
+ENGINES = ("textbook", "fused", "auto")
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}
 DEEP = ({}, {"num_layers": 2}, {"bidirectional": True}, {"num_layers": 2, "bidirectional": True})
 
