@@ -48,7 +48,7 @@ class Decoding(Protocol):
 
 
 class TranslatorDecoding:
-    """A translator and the sources that it translates: read once, then carried along and reordered, not computed anew."""
+    """A translator and its sources: read once, then carried along and reordered, not computed anew."""
 
     @torch.inference_mode()
     def __init__(self, model: Translator, source: Tensor, lengths: Tensor) -> None:
@@ -60,7 +60,8 @@ class TranslatorDecoding:
         self.beam = tokens.shape[1]
         scores, self.states = self.decoder(tokens.reshape(-1, 1), self.states, self.memory)
         scores[..., [PAD, BOS]] = -math.inf
-        return scores.log_softmax(-1).view(*tokens.shape, -1)
+        log_probabilities: Tensor = scores.log_softmax(-1).view(*tokens.shape, -1)
+        return log_probabilities
 
     @torch.inference_mode()
     def reorder(self, sources: Tensor, hypotheses: Tensor) -> None:
@@ -71,7 +72,7 @@ class TranslatorDecoding:
 
 
 def greedy_search(decoding: Decoding, first: Tensor, *, max_steps: int, alpha: float = ALPHA) -> list[Hypothesis]:
-    """Take the likeliest token each time, up to `max_steps`; `first` (B,) are the tokens to begin with, `<bos>` mostly."""
+    """Take the likeliest token each time, up to `max_steps`; `first` (B,) are the tokens to begin with: `<bos>`."""
     _check(1, 1, max_steps, alpha)
     going = torch.arange(len(first), device=first.device)  # sources whose hypothesis has not ended
     total = torch.zeros(len(first), device=first.device)

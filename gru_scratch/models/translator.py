@@ -62,7 +62,7 @@ class Encoder(nn.Module):
         self.output_size: int = self.directions * self.rnn.hidden_size
 
     def forward(self, source: Tensor, lengths: Tensor) -> tuple[Tensor, States]:
-        """Sources (B, S) → outputs (B, S, D), zero past a source's end, and the states there, (L * directions, B, H)."""
+        """(B, S) → outputs (B, S, D), zero past a source's end, and the states there, (L * directions, B, H)."""
         embedded = dropout(self.embedding(source.T), self.dropout, self.training, "quick")  # (S, B, E)
         outputs, states = run_ragged(self.rnn, embedded, lengths)
         return outputs.transpose(0, 1), states
@@ -116,7 +116,7 @@ class Decoder(nn.Module):
         return outputs
 
     def forward(self, tokens: Tensor, states: States, memory: Memory) -> tuple[Tensor, States]:
-        """Tokens (B * K, T), those of one source beside each other → scores of the next (B * K, T, V), and the state."""
+        """Tokens (B * K, T), one source's beside each other → scores of the next (B * K, T, V), and the state."""
         features, states, _ = self.run(tokens, states, memory)
         features = dropout(features, self.dropout, self.training, "quick")
         return self.output(features), states
@@ -166,7 +166,7 @@ class AttentionDecoder(Decoder):
         return self.attention.project(outputs)
 
     def read(self, queries: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
-        """Queries (B * K, T, H) → contexts (B * K, T, D) and weights (B * K, T, S); beams share their source's memory."""
+        """Queries (B * K, T, H) → contexts (B * K, T, D) and weights (B * K, T, S); a beam shares its memory."""
         grouped = queries.reshape(len(memory.lengths), -1, queries.shape[-1])  # (B, K * T, H)
         weights = self.attention.weights(grouped, memory.keys, memory.lengths)
         contexts = weights @ memory.values
