@@ -3,71 +3,7 @@
 python scripts/compare.py
 """
 
-from __future__ import annotations
-
-import json
-import sys
-from pathlib import Path
-
-import torch
-import tyro
-from _command import run_command
-from tqdm import tqdm
-
-from gru_scratch.benchmark import machine, report
-from gru_scratch.benchmark.comparison import Comparison
-from gru_scratch.benchmark.config import CompareConfig
-from gru_scratch.benchmark.folder import new_folder, remove_if_empty
-from gru_scratch.benchmark.plans import Plan, make_plan
-from gru_scratch.training.checkpoint import write_atomically
-
-
-def main() -> int:
-    config = tyro.cli(CompareConfig)
-    config.validate()
-    device = machine.pick_device(config.device)
-    plan = make_plan(config, device)
-    folder = new_folder(config.out, "compare")
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
-    machine.like_with_like()
-    described = machine.describe_machine(device)
-    print(report.machine_lines(described), flush=True)
-    if machine.is_busy(described):
-        print("note: other programs are running: times are too long, and spreads too wide", file=sys.stderr)
-    try:
-        done, finished = measure(plan)
-        if done:
-            print(f"\n{plan.text(done)}\n", flush=True)
-            everything = report.to_json(described, config.to_json(), done)
-            content = (json.dumps(everything, indent=1, allow_nan=False) + "\n").encode()
-            write(folder, {"comparison.json": content, **plan.pictures(done, report.where(described))})
-    finally:
-        remove_if_empty(folder)
-    if not finished:
-        print(f"interrupted after {len(done)} of {len(plan.jobs)} comparisons", file=sys.stderr)
-        return 130
-    return 1 if any(row.refused for comparison in done for row in comparison.rows) else 0
-
-
-def measure(plan: Plan) -> tuple[list[Comparison], bool]:
-    """The comparisons, and whether they are all of them: Ctrl-C keeps those that are done."""
-    done: list[Comparison] = []
-    with tqdm(plan.jobs, unit="comparison", disable=None, leave=False) as bar:
-        try:
-            for label, job in bar:
-                bar.set_postfix_str(label)
-                done.append(job())
-        except KeyboardInterrupt:
-            return done, False
-    return done, True
-
-
-def write(folder: Path, files: dict[str, bytes]) -> None:
-    for name, content in files.items():
-        write_atomically(folder / name, content)
-    print(f"written     {', '.join(str(folder / name) for name in files)}")
-
+from gru_scratch.cli.entry import main
 
 if __name__ == "__main__":
-    run_command(main)
+    main("compare")

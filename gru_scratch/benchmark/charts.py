@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FixedLocator
 
+from gru_scratch.benchmark.compare_options import ENGINES
 from gru_scratch.benchmark.comparison import Comparison
-from gru_scratch.benchmark.models import ENGINES
+from gru_scratch.training.drawing import BLUE, PLAIN, grid, log_scale, new_figure, png
 
 COLOURS: Mapping[str, str] = MappingProxyType(
     {
         "builtin": "#6b6b6b",
         "builtin-compiled": "#a5a5a5",
         "builtin-unrolled": "#cccccc",
-        "d2l": "#e69f00",
         "textbook": "#56b4e9",
         "textbook-layer": "#009e73",
-        "fused": "#0060a8",
+        "fused": BLUE,
         "fused-compiled": "#cc79a7",
     }
 )
@@ -32,6 +29,9 @@ COLOURS: Mapping[str, str] = MappingProxyType(
 
 OTHER = "#3a6b8c"
 """Of what is no engine."""
+
+WHISKERS = 1.25
+"""Times the longest bar: how far an interval is drawn; where it goes further, its end stands beside it in figures."""
 
 
 def draw_bars(comparisons: Sequence[Comparison], title: str, what: str) -> bytes:
@@ -45,14 +45,21 @@ def draw_bars(comparisons: Sequence[Comparison], title: str, what: str) -> bytes
     columns = min(2, len(shown))
     lines = -(-len(shown) // columns) if shown else 0
     most = max((sum(bool(row.seconds) for row in c.rows) for c in shown), default=0)
-    figure = _figure(9.2, 1.6 + lines * (0.9 + 0.3 * most), title)
+    figure = _figure(1.6 + lines * (0.9 + 0.3 * most), title)
     for k, comparison in enumerate(shown):
         _bars(figure.add_subplot(lines, columns, k + 1), comparison, most, what)
     names = list(dict.fromkeys(row.name for c in shown for row in c.rows if row.seconds and row.name in ENGINES))
-    handles: list[Any] = [Patch(color=_colour(name), label=f"{name}: {ENGINES[name]}") for name in names]
-    handles.append(Line2D([], [], color="black", label="interval of the median (95 %);  ×: times as fast as the base"))
-    figure.legend(handles=handles, loc="outside lower left", ncols=1, frameon=False, fontsize=9)
-    return _png(figure)
+    handles = [Patch(color=_colour(name), label=f"{name}: {ENGINES[name]}") for name in names]
+    figure.legend(
+        handles=handles if len(handles) > 1 else [],  # one alone is named at its bar
+        title="median and its interval (95 %);  ×: times as fast as the base, median of the rounds' ratios",
+        alignment="left",
+        loc="outside lower left",
+        frameon=False,
+        fontsize=9,
+        title_fontsize=9,
+    )
+    return png(figure)
 
 
 def _bars(axes: Any, comparison: Comparison, lines: int, what: str) -> None:
@@ -60,16 +67,20 @@ def _bars(axes: Any, comparison: Comparison, lines: int, what: str) -> None:
     unit, scale = _unit(max(row.median for row in rows))
     places = list(range(len(rows)))
     medians = [row.median * scale for row in rows]
-    low, high = zip(*((row.interval[0] * scale, row.interval[1] * scale) for row in rows), strict=True)
-    errors = [[m - x for m, x in zip(medians, low, strict=True)], [x - m for m, x in zip(medians, high, strict=True)]]
+    edge = WHISKERS * max(medians)
+    low, high = ([row.interval[end] * scale for row in rows] for end in (0, 1))
+    ends = [max(median, min(end, edge)) for median, end in zip(medians, high, strict=True)]
+    errors = [[m - x for m, x in zip(medians, low, strict=True)], [x - m for m, x in zip(medians, ends, strict=True)]]
     colours = [_colour(row.name) for row in rows]
     axes.barh(places, medians, xerr=errors, color=colours, height=0.72, error_kw={"elinewidth": 1.2, "capsize": 2})
-    for place, row, end in zip(places, rows, high, strict=True):
+    for place, row, end, whole in zip(places, rows, ends, high, strict=True):
         times = f"  {row.ratio.median:.2f} ×" if row.ratio else "  base" if row.name == comparison.base else ""
-        axes.annotate(f"{row.median * scale:.3g}{times}", (end, place), (5, 0), textcoords="offset points", va="center")
+        cut = f"  (to {whole:.3g})" if whole > end else ""
+        text = f"{row.median * scale:.3g}{cut}{times}"
+        axes.annotate(text, (end, place), (5, 0), textcoords="offset points", va="center")
     axes.set_yticks(places, [row.name for row in rows])
     axes.set_ylim(lines - 0.5, -0.5)  # bars of one width in all panels
-    axes.set_xlim(0, 1.6 * max(high))
+    axes.set_xlim(0, (1.6 if ends == high else 2.3) * max(ends))
     axes.set_xlabel(f"{unit} for {what} (shorter is better)", loc="right")
     axes.set_title(comparison.title, loc="left", size=11, weight="bold")
     axes.spines[["top", "right"]].set_visible(False)
@@ -84,7 +95,7 @@ def draw_sweep(points: Mapping[str, Sequence[tuple[int, Comparison]]], title: st
     """
     columns = min(2, len(points))
     lines = -(-len(points) // columns)
-    figure = _figure(9.2, 0.9 + 3.3 * lines, title)
+    figure = _figure(0.9 + 3.3 * lines, title)
     handles: dict[str, Any] = {}
     for k, (name, measured) in enumerate(points.items()):
         axes = figure.add_subplot(lines, columns, k + 1)
@@ -96,7 +107,7 @@ def draw_sweep(points: Mapping[str, Sequence[tuple[int, Comparison]]], title: st
     figure.legend(
         handles.values(), handles.keys(), loc="outside lower center", ncols=min(5, len(handles)), frameon=False
     )
-    return _png(figure)
+    return png(figure)
 
 
 def _lines(axes: Any, measured: Sequence[tuple[int, Comparison]], handles: dict[str, Any]) -> None:
@@ -119,26 +130,16 @@ def _lines(axes: Any, measured: Sequence[tuple[int, Comparison]], handles: dict[
         axes.fill_between(sizes, *intervals, color=line.get_color(), alpha=0.18, linewidth=0)
         handles.setdefault(name, line)
     axes.set_xscale("log", base=2)
-    axes.set_yscale("log")
-    axes.set_xticks(sorted({size for size, _ in measured}))
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    for each in (axes.xaxis, axes.yaxis):
-        each.set_major_formatter(FuncFormatter(_plain))
-        each.set_minor_formatter(NullFormatter())
-    axes.grid(True, which="major", alpha=0.3)
+    axes.xaxis.set_major_locator(FixedLocator(sorted({size for size, _ in measured})))
+    axes.xaxis.set_major_formatter(PLAIN)
+    log_scale(axes)
+    grid(axes)
 
 
-def _figure(width: float, height: float, title: str) -> Figure:
-    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
+def _figure(height: float, title: str) -> Figure:
+    figure = new_figure(9.2, height)
     figure.suptitle(title, size=12, x=0.01, ha="left")
     return figure
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return buffer.getvalue()
 
 
 def _unit(seconds: float) -> tuple[str, float]:
@@ -147,7 +148,3 @@ def _unit(seconds: float) -> tuple[str, float]:
 
 def _colour(name: str) -> str:
     return COLOURS.get(name, OTHER)
-
-
-def _plain(value: float, position: int | None) -> str:
-    return f"{value:g}"

@@ -1,10 +1,10 @@
 """The floor under a training step: its matrix products alone, which no implementation can avoid.
 
-Forward and backward each have one product a step, one after the other, as each needs what the one before gave; a cell
-with a second product has two. Once a sequence come the products of the weights' gradients, of the linear layer, and of
-a dense input; of tokens that input is a row look-up. All else is left out: the equations, the loss, and every copy. The
-layer's products go by the routines that the fused engine takes for them, which are the fastest we know; those of the
-linear layer by PyTorch's own, as in every engine.
+Forward and backward each have the step's products, one after the other, as each needs what the one before gave: one for
+each vector that the cell multiplies. Once a sequence come the products of the weights' gradients, of the linear layer,
+and of a dense input; of tokens that input is a row look-up. All else is left out: the equations, the loss, and every
+copy. The layer's products go by the routines that the fused engine takes for them, which are the fastest we know;
+those of the linear layer by PyTorch's own, as in every engine.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from gru_scratch.engines.fused.products import Product, add_gradient
 def products(cell: Cell, setting: Setting, device: torch.device) -> Callable[[], None]:
     """An action that makes the products of one training step, on numbers that mean nothing."""
     T, B, H, V = setting.num_steps, setting.batch_size, setting.num_hiddens, setting.vocab_size
-    first, gates = len(cell.first_product) * H, len(cell.gates) * H
+    widths, gates = [len(product.gates) * H for product in cell.recurrence.products], len(cell.gates) * H
 
     def ones(*shape: int) -> Tensor:
         return torch.ones(*shape, device=device)
@@ -30,10 +30,8 @@ def products(cell: Cell, setting: Setting, device: torch.device) -> Callable[[],
     def recurrent(rows: int, columns: int) -> tuple[Product, Tensor, Tensor]:
         return Product(ones(rows, columns), B, T), ones(B, columns), ones(B, rows)
 
-    forward, backward = [recurrent(first, H)], [recurrent(H, first)]
-    if cell.second_product:
-        forward.append(recurrent(H, H))
-        backward.insert(0, recurrent(H, H))
+    forward = [recurrent(width, H) for width in widths]
+    backward = [recurrent(H, width) for width in reversed(widths)]
     once: list[tuple[Product, Tensor, Tensor]] = []
     d_weights = [H]  # what the gradient D of the pre-activations is multiplied with: dW_hh
     if setting.input != "tokens":

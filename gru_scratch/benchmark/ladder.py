@@ -1,7 +1,7 @@
 """From the book's loop to the fused engine, a step at a time: what each is worth.
 
 Every rung computes the same from the same parameters. The engine has no switches for what it does: a rung takes a part
-away from outside, by a cell that lacks its own loop or its derivative, or by a constant of the engine put back after.
+away from outside, by a cell that lacks its derivative, or by a name of the engine's that is put back after.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from gru_scratch.benchmark.comparison import Builder, Comparison, Method, Progra
 from gru_scratch.benchmark.models import ModelKind, Programs
 from gru_scratch.benchmark.report import difference_text, markdown, ratio_text
 from gru_scratch.benchmark.setting import Setting
-from gru_scratch.benchmark.spread import paired_ratio
+from gru_scratch.benchmark.timing import paired_ratio
 from gru_scratch.benchmark.training_step import TrainingStep, step_of_module
 from gru_scratch.cells.base import Cell
-from gru_scratch.engines import fused, textbook
-from gru_scratch.engines.fused import bptt, products
+from gru_scratch.engines import operators, textbook
+from gru_scratch.engines.fused import bptt, forward, products
 from gru_scratch.layers import Recurrent
 
 Run = Callable[..., tuple[Tensor, Any]]
@@ -32,7 +32,7 @@ Run = Callable[..., tuple[Tensor, Any]]
 
 
 def without(cell: Cell, *parts: str) -> Cell:
-    """The same equations, without what the cell has beside them: its ``derivative``, its ``in_place`` loop."""
+    """The same equations, without what the cell has beside them: its ``derivative``."""
     kind: Any = type(cell)
     return _without(kind, parts)(**cell.options())  # type: ignore[no-any-return]
 
@@ -98,6 +98,7 @@ class Rung:
 BOOK_LOOP = "the book's loop"
 
 _WHOLE = (bptt, "STRETCH", 2**62)  # as many elements in a stretch of time as there can be: all
+_BY_EQUATIONS = (forward, "loop_of", lambda cell: None)  # no loop in place
 _PLAIN = (products, "_kernels", products.Kernels)  # no other routine than PyTorch's own
 
 RUNGS: Mapping[str, Rung] = MappingProxyType(
@@ -105,11 +106,11 @@ RUNGS: Mapping[str, Rung] = MappingProxyType(
         "all gates in one product": Rung(step_by_step, tokens=False),
         "input projected before the loop": Rung(textbook.run, tokens=False),
         "rows looked up for tokens": Rung(textbook.run),
-        "backward by hand": Rung(fused.run, lacks=("derivative", "in_place"), changes=(_WHOLE, _PLAIN)),
-        "derivative by hand": Rung(fused.run, lacks=("in_place",), changes=(_WHOLE, _PLAIN)),
-        "equations in place": Rung(fused.run, changes=(_WHOLE, _PLAIN)),
-        "time in short stretches": Rung(fused.run, changes=(_PLAIN,)),
-        "the fastest product": Rung(fused.run),
+        "backward by hand": Rung(operators.fused, lacks=("derivative",), changes=(_WHOLE, _PLAIN, _BY_EQUATIONS)),
+        "derivative by hand": Rung(operators.fused, changes=(_WHOLE, _PLAIN, _BY_EQUATIONS)),
+        "equations in place": Rung(operators.fused, changes=(_WHOLE, _PLAIN)),
+        "time in short stretches": Rung(operators.fused, changes=(_PLAIN,)),
+        "the fastest product": Rung(operators.fused),
     }
 )
 """By name, each with what the one before has, and one thing more; before them comes the book's loop."""

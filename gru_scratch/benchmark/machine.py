@@ -31,7 +31,6 @@ def describe_machine(device: torch.device) -> dict[str, Any]:
             "python": platform.python_version(),
             "torch": torch.__version__,
             "gru_scratch": _version("gru_scratch"),
-            "d2l": _version("d2l"),
         },
         "libraries": {
             "mkl": torch.backends.mkl.is_available(),  # type: ignore[no-untyped-call]

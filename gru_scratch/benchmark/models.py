@@ -7,36 +7,30 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from types import MappingProxyType, ModuleType
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from gru_scratch.benchmark import book
+from gru_scratch.benchmark.compare_options import ENGINES
 from gru_scratch.benchmark.comparison import NotAvailableError
-from gru_scratch.benchmark.setting import Batch, Setting
-from gru_scratch.benchmark.training_step import DenseModel, TrainingStep, step_of_functions, step_of_module
+from gru_scratch.benchmark.setting import Setting
+from gru_scratch.benchmark.training_step import (
+    Batch,
+    DenseModel,
+    TrainingStep,
+    draw_batch,
+    step_of_functions,
+    step_of_module,
+)
 from gru_scratch.cells import resolve_cell
-from gru_scratch.cells.base import Cell, make_cell
+from gru_scratch.cells.base import Cell
+from gru_scratch.cells.make import make_cell
 from gru_scratch.convert import torch_to_scratch
 from gru_scratch.layers import GRU, LSTM, RNN, Recurrent
 from gru_scratch.models.language import RNNModel, RNNModelScratch
 from gru_scratch.scratch import gru, lstm, rnn
-
-ENGINES: Mapping[str, str] = MappingProxyType(
-    {
-        "builtin": "the layer of torch.nn, on one-hot vectors where the input is tokens",
-        "builtin-compiled": "the same under torch.compile",
-        "builtin-unrolled": "the same under torch.compile with allow_rnn, which unrolls it: minutes to compile",
-        "d2l": "the book's own code, run by its package",
-        "textbook": "the functions of gru_scratch.scratch; for other cells the same as textbook-layer",
-        "textbook-layer": 'our layer with engine="textbook"',
-        "fused": "our layer",
-        "fused-compiled": "the same under torch.compile",
-    }
-)
-"""Every program that a model can be trained by, in the order of tables; the first that is there is the base."""
 
 _FUNCTIONS: Mapping[str, tuple[Any, Any]] = MappingProxyType(
     {
@@ -65,8 +59,6 @@ class ModelKind:
         missing = set()
         if self.builtin is None:
             missing |= {name for name in ENGINES if name.startswith("builtin")}
-        if self.scratch not in book.FORWARD:
-            missing.add("d2l")
         if self.scratch is None and "textbook-layer" in wanted:
             missing.add("textbook")
         return [name for name in ENGINES if name in wanted and name not in missing]
@@ -102,7 +94,7 @@ class Programs:
 
     def __init__(self, kind: ModelKind, setting: Setting, device: torch.device, seed: int = 0) -> None:
         self.kind, self.setting, self.device = kind, setting, device
-        self.batch: Batch = setting.draw(device, seed)
+        self.batch = draw_batch(setting, device, seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.weights: dict[str, Tensor] = self._random_model(kind.layer).state_dict()
@@ -126,8 +118,8 @@ class Programs:
         Raises:
             NotAvailableError: with the reason.
         """
-        if engine == "d2l" or (engine == "textbook" and self.kind.scratch is not None):
-            return self._functions(engine)
+        if engine == "textbook" and self.kind.scratch is not None:
+            return self._functions(self.kind.scratch)
         name = engine.partition("-")[0]
         return self.new_model(self.kind.builtin if name == "builtin" else partial(self.kind.layer, engine=name))
 
@@ -143,27 +135,14 @@ class Programs:
             return RNNModel(layer(*sizes), V).to(self.device)
         return DenseModel(layer(*sizes, batch_first=True), V).to(self.device)
 
-    def _functions(self, engine: str) -> Any:
-        """The book's class with the page's function, or ours with that of `gru_scratch.scratch`."""
-        cell = str(self.kind.scratch)
-        init_state, forward = _FUNCTIONS[cell]
-        make: Any = RNNModelScratch
-        if engine == "d2l":
-            make, forward = _book_package().RNNModelScratch, book.FORWARD[cell]
+    def _functions(self, cell: str) -> RNNModelScratch:
+        """The model of the functions in `gru_scratch.scratch`."""
 
         def get_params(vocab_size: int, num_hiddens: int, device: torch.device) -> list[Tensor]:
             return [p.requires_grad_() for p in torch_to_scratch(cell, self.weights)]
 
-        return make(self.setting.vocab_size, self.setting.num_hiddens, self.device, get_params, init_state, forward)
-
-
-def _book_package() -> ModuleType:
-    try:
-        return book.import_d2l()
-    except ModuleNotFoundError as error:
-        missing = str(error.name)
-        reason = "not installed" if missing.startswith("d2l") else f"not installed: it needs {missing}"
-        raise NotAvailableError(reason) from error
+        sizes = self.setting.vocab_size, self.setting.num_hiddens
+        return RNNModelScratch(*sizes, self.device, get_params, *_FUNCTIONS[cell])
 
 
 def _compile(model: RNNModel, batch: Batch, unroll: bool) -> TrainingStep:

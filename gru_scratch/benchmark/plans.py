@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
+from typing import Any
 
 import torch
 
 from gru_scratch.benchmark import charts, report
-from gru_scratch.benchmark.clock import Budget, clock_for
+from gru_scratch.benchmark.compare_options import CompareArguments
 from gru_scratch.benchmark.comparison import Comparison, Method
-from gru_scratch.benchmark.config import CompareConfig
-from gru_scratch.benchmark.generation import TOKENS, compare_generation
+from gru_scratch.benchmark.jobs import TOKENS, compare_generation, compare_training
 from gru_scratch.benchmark.ladder import compare_ladder, ladder_table
 from gru_scratch.benchmark.models import ModelKind, model_kinds
-from gru_scratch.benchmark.six_settings import SIX_SETTINGS, columns, summary
-from gru_scratch.benchmark.training import compare_training
+from gru_scratch.benchmark.report import markdown, ratio_text
+from gru_scratch.benchmark.setting import SIX_SETTINGS, Setting
+from gru_scratch.benchmark.timing import Budget, clock_for
+from gru_scratch.cells import MGUEquations
+from gru_scratch.layers import Recurrent
 
-DEFAULT_ENGINES = ("builtin", "builtin-compiled", "d2l", "textbook", "fused")
+DEFAULT_ENGINES = ("builtin", "builtin-compiled", "textbook", "fused")
 SWEEP_ENGINES = ("builtin", "textbook", "fused")
-GENERATE_ENGINES = ("builtin", "d2l", "textbook", "fused")
+GENERATE_ENGINES = ("builtin", "textbook", "fused")
 
 SWEEPS: Mapping[str, tuple[str, str, tuple[int, ...]]] = MappingProxyType(
     {
@@ -46,7 +49,7 @@ class Plan:
     """By file name, from what was measured, and where: a line for their heads."""
 
 
-def make_plan(config: CompareConfig, device: torch.device) -> Plan:
+def make_plan(config: CompareArguments, device: torch.device) -> Plan:
     """The plan for the question that `config` asks.
 
     Raises:
@@ -64,12 +67,12 @@ def make_plan(config: CompareConfig, device: torch.device) -> Plan:
     return _table(config, kinds, device)
 
 
-def _method(config: CompareConfig, device: torch.device, seconds: float, memory: bool = True) -> Method:
+def _method(config: CompareArguments, device: torch.device, seconds: float, memory: bool = True) -> Method:
     budget = Budget(seconds if config.seconds is None else config.seconds)
     return Method(clock_for(device), budget, device, memory)
 
 
-def _table(config: CompareConfig, kinds: Sequence[ModelKind], device: torch.device) -> Plan:
+def _table(config: CompareArguments, kinds: Sequence[ModelKind], device: torch.device) -> Plan:
     setting, engines = config.setting(), config.engines or DEFAULT_ENGINES
     method = _method(config, device, seconds=12)
     jobs = [(kind.title, partial(compare_training, kind, setting, engines, method, config.seed)) for kind in kinds]
@@ -80,7 +83,7 @@ def _table(config: CompareConfig, kinds: Sequence[ModelKind], device: torch.devi
     return Plan(jobs, _explained, pictures)
 
 
-def _sweep(config: CompareConfig, kinds: Sequence[ModelKind], device: torch.device) -> Plan:
+def _sweep(config: CompareArguments, kinds: Sequence[ModelKind], device: torch.device) -> Plan:
     assert config.sweep is not None
     option, words, usual = SWEEPS[config.sweep]
     sizes = sorted(set(config.sizes or usual))
@@ -105,7 +108,7 @@ def _sweep(config: CompareConfig, kinds: Sequence[ModelKind], device: torch.devi
     return Plan([(_titled(*place), partial(job, *place)) for place in places], _explained, pictures)
 
 
-def _generate(config: CompareConfig, kinds: Sequence[ModelKind], device: torch.device) -> Plan:
+def _generate(config: CompareArguments, kinds: Sequence[ModelKind], device: torch.device) -> Plan:
     setting, engines = config.setting(), config.engines or GENERATE_ENGINES
     method = _method(config, device, seconds=8, memory=False)
     jobs = [(kind.title, partial(compare_generation, kind, setting, engines, method, config.seed)) for kind in kinds]
@@ -117,7 +120,7 @@ def _generate(config: CompareConfig, kinds: Sequence[ModelKind], device: torch.d
     return Plan(jobs, _explained, pictures)
 
 
-def _ladder(config: CompareConfig, kinds: Sequence[ModelKind], device: torch.device) -> Plan:
+def _ladder(config: CompareArguments, kinds: Sequence[ModelKind], device: torch.device) -> Plan:
     """Of the models with a namesake in torch.nn, or of the user's own."""
     setting, method = config.setting(), _method(config, device, seconds=20)
     jobs = [(kind.title, partial(compare_ladder, kind, setting, method, config.seed)) for kind in kinds]
@@ -129,7 +132,7 @@ def _ladder(config: CompareConfig, kinds: Sequence[ModelKind], device: torch.dev
     return Plan(jobs, lambda done: f"{ladder_table(done)}\n\n{report.explanation(done)}", pictures)
 
 
-def _six_settings(config: CompareConfig, device: torch.device) -> Plan:
+def _six_settings(config: CompareArguments, device: torch.device) -> Plan:
     method = _method(config, device, seconds=6)
     names = [name for name in SIX_SETTINGS if name in (config.only or SIX_SETTINGS)]
     places = [(name, *column) for name in names for column in columns(name)]
@@ -153,3 +156,43 @@ def _six_settings(config: CompareConfig, device: torch.device) -> Plan:
 
 def _explained(done: Sequence[Comparison]) -> str:
     return f"{report.table(done)}\n\n{report.explanation(done)}"
+
+
+class MGUWithoutDerivative(MGUEquations):
+    """A cell as a user writes it: equations, and no derivative."""
+
+    derivative: Any = None
+
+
+def columns(name: str) -> Iterator[tuple[ModelKind, Setting, tuple[str, str]]]:
+    """What is compared at one of the six settings: the model, the whole setting, the base and the engine against it.
+
+    A GRU and an LSTM against the layers of `torch.nn`; and what has no namesake there against our own plain loop: the
+    book's GRU, and a cell with equations only.
+    """
+    setting = SIX_SETTINGS[name]
+    dense = replace(setting, input="dense")
+    (gru, book_gru), (lstm,) = model_kinds("gru"), model_kinds("lstm")
+    own_cell = ModelKind("MGU, equations only", partial(Recurrent, MGUWithoutDerivative))
+    for kind in (gru, lstm):
+        yield kind, setting, ("builtin", "fused")
+    for kind in (gru, lstm):
+        yield replace(kind, title=f"{kind.title}, dense input"), dense, ("builtin", "fused")
+    for kind in (book_gru, own_cell):
+        yield kind, setting, ("textbook-layer", "fused")
+
+
+def summary(measured: Sequence[tuple[str, Comparison]]) -> str:
+    """A line for each setting and model, with the ratios of time and of peak memory."""
+    header = ("setting", "batch, steps, hidden, vocabulary", "model", "base", "times as fast", "memory, fused : base")
+    lines = []
+    for name, comparison in measured:
+        setting, fused, base = SIX_SETTINGS[name], comparison.row("fused"), comparison.row(comparison.base or "")
+        sizes = f"{setting.batch_size}, {setting.num_steps}, {setting.num_hiddens}, {setting.vocab_size}"
+        time = memory = ""
+        if fused is not None:
+            time = ratio_text(fused.ratio) if fused.ratio else fused.note
+            if base is not None and base.peak_memory and fused.peak_memory:
+                memory = f"{fused.peak_memory / base.peak_memory:.2f}"
+        lines.append((name, sizes, comparison.title, comparison.base or "", time, memory))
+    return markdown(header, lines)

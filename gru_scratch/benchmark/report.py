@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from gru_scratch.benchmark.comparison import Comparison, Row
-from gru_scratch.benchmark.spread import LEVEL, Ratio
+from gru_scratch.benchmark.timing import LEVEL, Ratio
 
 FORMAT = 1
 """Of the JSON: see docs/compare.schema.json."""
@@ -106,7 +106,7 @@ def machine_lines(machine: Mapping[str, Any]) -> str:
     load = machine["load_before"]
     lines = [
         f"machine     {where}, {machine['cores']} cores; {machine['threads']} threads",
-        f"versions    torch {versions['torch']}, Python {versions['python']}, d2l {versions['d2l']}",
+        f"versions    torch {versions['torch']}, Python {versions['python']}",
         f"date        {machine['date']}" + (f"; load before {load}" if load is not None else ""),
     ]
     return "\n".join(lines)

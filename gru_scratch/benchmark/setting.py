@@ -1,21 +1,13 @@
-"""What is trained on: the sizes, and one minibatch."""
+"""What is trained on: the sizes, and six of them that are compared; needs no PyTorch."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
-
-import torch
-from torch import Tensor
+from types import MappingProxyType
+from typing import Literal
 
 Input = Literal["tokens", "dense", "dense-with-gradient"]
-
-
-class Batch(NamedTuple):
-    """One minibatch; all programs get the same."""
-
-    X: Tensor  # (B, T) token indices, or (B, T, D)
-    y: Tensor  # (T * B,) the tokens to predict, the first step of all sequences first
 
 
 @dataclass(frozen=True)
@@ -46,18 +38,6 @@ class Setting:
         """D, of what the recurrent layer reads."""
         return self.vocab_size if self.input == "tokens" else self.input_size
 
-    def draw(self, device: torch.device, seed: int = 0) -> Batch:
-        """Random tokens or numbers: how long a step takes does not depend on which."""
-        generator = torch.Generator().manual_seed(seed)
-        shape = self.batch_size, self.num_steps
-        if self.input == "tokens":
-            X = torch.randint(self.vocab_size, shape, generator=generator)
-        else:
-            X = torch.randn(*shape, self.input_size, generator=generator)
-        y = torch.randint(self.vocab_size, (self.tokens,), generator=generator)
-        X, y = X.to(device), y.to(device)
-        return Batch(X.requires_grad_(self.input == "dense-with-gradient"), y)
-
     def words(self, leave_out: str = "") -> str:
         """The sizes in words, but for one of the fields."""
         sizes = {
@@ -68,3 +48,16 @@ class Setting:
             "input": "" if self.input == "tokens" else f"{self.input} input of {self.input_size}",
         }
         return ", ".join(word for name, word in sizes.items() if word and name != leave_out)
+
+
+SIX_SETTINGS: Mapping[str, Setting] = MappingProxyType(
+    {
+        "book": Setting(32, 35, 256, 28),  # d2l 0.17
+        "book-1.0": Setting(1024, 32, 32, 28),  # d2l 1.0
+        "char-rnn": Setting(50, 50, 128, 65),
+        "large": Setting(64, 128, 512, 65),
+        "one-sequence": Setting(1, 512, 256, 65),
+        "long": Setting(16, 1000, 128, 65),
+    }
+)
+"""By name, from the book's to long sequences: batch, steps, hidden units, vocabulary; dense input is 128 wide."""

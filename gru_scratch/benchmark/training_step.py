@@ -3,15 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gru_scratch.benchmark.setting import Batch
+from gru_scratch.benchmark.setting import Setting
 from gru_scratch.convert import scratch_to_torch
 from gru_scratch.models.language import RNNModel
+
+
+class Batch(NamedTuple):
+    """One minibatch; all programs get the same."""
+
+    X: Tensor  # (B, T) token indices, or (B, T, D)
+    y: Tensor  # (T * B,) the tokens to predict, the first step of all sequences first
+
+
+def draw_batch(setting: Setting, device: torch.device, seed: int = 0) -> Batch:
+    """Random tokens or numbers: how long a step takes does not depend on which."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = setting.batch_size, setting.num_steps
+    if setting.input == "tokens":
+        X = torch.randint(setting.vocab_size, shape, generator=generator)
+    else:
+        X = torch.randn(*shape, setting.input_size, generator=generator)
+    y = torch.randint(setting.vocab_size, (setting.tokens,), generator=generator)
+    X, y = X.to(device), y.to(device)
+    return Batch(X.requires_grad_(setting.input == "dense-with-gradient"), y)
 
 
 class TrainingStep:
@@ -82,7 +102,7 @@ def step_of_module(model: RNNModel, batch: Batch, compiled: Callable[..., tuple[
 
 
 def step_of_functions(cell: str, model: Any, batch: Batch) -> TrainingStep:
-    """The step of an `RNNModelScratch`, ours or the book's; `cell` as `scratch_to_torch` names it."""
+    """The step of an `RNNModelScratch`; `cell` as `scratch_to_torch` names it."""
     X, params, dense = batch.X, list(model.params), batch.X.is_floating_point()
 
     def scores() -> Tensor:

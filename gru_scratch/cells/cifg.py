@@ -7,7 +7,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gru_scratch.cells.base import Cell, Coefficients, Gates, PreActivations, State, through_sigmoid, through_tanh
+from gru_scratch.cells.base import (
+    Carry,
+    Cell,
+    Coefficients,
+    Gates,
+    PreActivations,
+    RecurrentWeights,
+    State,
+    through_sigmoid,
+    through_tanh,
+)
 
 
 class CIFGState(NamedTuple):
@@ -32,17 +42,20 @@ class CIFGEquations(Cell):
 
     gates = ("f", "g", "o")
     states = CIFGState
-    projectable = True
+    carry = Carry("c", "f")
 
-    def step(self, x: PreActivations, h: PreActivations, state: State, **params: Tensor) -> tuple[State, Gates]:
-        f = torch.sigmoid(x.f + h.f)
-        g = torch.tanh(x.g + h.g)
-        o = torch.sigmoid(x.o + h.o)
-        c_new = f * state.c + (1 - f) * g
+    def step(self, x: PreActivations, W: RecurrentWeights, state: State) -> tuple[State, Gates]:
+        h, c = state
+        f = torch.sigmoid(x.f + W.f(h))
+        g = torch.tanh(x.g + W.g(h))
+        o = torch.sigmoid(x.o + W.o(h))
+        c_new = f * c + (1 - f) * g
         h_new = o * torch.tanh(c_new)
         return CIFGState(h_new, c_new), {"f": f, "g": g, "o": o}
 
-    def derivative(self, gates: Gates, state: State, new: State, out: Gates) -> Coefficients:
+    def derivative(
+        self, x: PreActivations, product: PreActivations, gates: Gates, state: State, new: State, out: Gates
+    ) -> Coefficients:
         """The LSTM's, with one gate for two: ∂c'/∂f = c - g, and g is let in by 1 - f."""
         f, g, o = gates["f"], gates["g"], gates["o"]
         tanh_c = torch.tanh(new.c)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gru_scratch.cells.base import Cell, Gates, Param, PreActivations, State
+from gru_scratch.cells.base import Cell, Gates, Param, PreActivations, RecurrentWeights, State
 
 
 class LayerNormGRUState(NamedTuple):
@@ -63,17 +63,17 @@ class LayerNormGRUEquations(_LayerNorm):
         "shift_h": Param((3, "H")),
     }
 
-    def step(self, x: PreActivations, h: PreActivations, state: State, **params: Tensor) -> tuple[State, Gates]:
+    def step(self, x: PreActivations, W: RecurrentWeights, state: State, **params: Tensor) -> tuple[State, Gates]:
+        h = state.h
         gain_x, shift_x, gain_h, shift_h = (params[name] for name in self.params)
         x_r, x_z = self.normalise((x.r, x.z), gain_x[:2], shift_x[:2])
-        h_r, h_z = self.normalise((h.r, h.z), gain_h[:2], shift_h[:2])
+        h_r, h_z = self.normalise((W.r(h), W.z(h)), gain_h[:2], shift_h[:2])
         (x_n,) = self.normalise((x.n,), gain_x[2:], shift_x[2:])
-        (h_n,) = self.normalise((h.n,), gain_h[2:], shift_h[2:])
+        (h_n,) = self.normalise((W.n(h),), gain_h[2:], shift_h[2:])
         r = torch.sigmoid(x_r + h_r)
         z = torch.sigmoid(x_z + h_z)
         n = torch.tanh(x_n + r * h_n)
-        h_new = z * state.h + (1 - z) * n
-        return LayerNormGRUState(h_new), {"r": r, "z": z, "n": n}
+        return LayerNormGRUState(z * h + (1 - z) * n), {"r": r, "z": z, "n": n}
 
 
 class LayerNormLSTMEquations(_LayerNorm):
@@ -88,7 +88,6 @@ class LayerNormLSTMEquations(_LayerNorm):
 
     gates = ("i", "f", "g", "o")
     states = LayerNormLSTMState
-    projectable = True
     params = {
         "gain_x": Param((4, "H"), 1.0),
         "shift_x": Param((4, "H")),
@@ -98,14 +97,16 @@ class LayerNormLSTMEquations(_LayerNorm):
         "shift_c": Param((1, "H")),
     }
 
-    def step(self, x: PreActivations, h: PreActivations, state: State, **params: Tensor) -> tuple[State, Gates]:
+    def step(self, x: PreActivations, W: RecurrentWeights, state: State, **params: Tensor) -> tuple[State, Gates]:
+        h, c = state
         gain_x, shift_x, gain_h, shift_h, gain_c, shift_c = (params[name] for name in self.params)
-        a_i, a_f, a_g, a_o = self.normalise(x, gain_x, shift_x) + self.normalise(h, gain_h, shift_h)
+        products = W.i(h), W.f(h), W.g(h), W.o(h)
+        a_i, a_f, a_g, a_o = self.normalise(x, gain_x, shift_x) + self.normalise(products, gain_h, shift_h)
         i = torch.sigmoid(a_i)
         f = torch.sigmoid(a_f)
         g = torch.tanh(a_g)
         o = torch.sigmoid(a_o)
-        c_new = f * state.c + i * g
+        c_new = f * c + i * g
         (c_normal,) = self.normalise((c_new,), gain_c, shift_c)
         h_new = o * torch.tanh(c_normal)
         return LayerNormLSTMState(h_new, c_new), {"i": i, "f": f, "g": g, "o": o}

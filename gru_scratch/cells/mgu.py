@@ -7,7 +7,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gru_scratch.cells.base import Cell, Coefficients, Gates, PreActivations, State, through_sigmoid, through_tanh
+from gru_scratch.cells.base import (
+    Carry,
+    Cell,
+    Coefficients,
+    Gates,
+    PreActivations,
+    RecurrentWeights,
+    State,
+    through_sigmoid,
+    through_tanh,
+)
 
 
 class MGUState(NamedTuple):
@@ -26,26 +36,22 @@ class MGUEquations(Cell):
 
     gates = ("f", "n")
     states = MGUState
-    second_product = "n"
+    carry = Carry("h", "f", sign=-1)
 
-    def before(self, x: PreActivations, h: PreActivations, state: State, **params: Tensor) -> tuple[Tensor, Gates]:
-        f = torch.sigmoid(x.f + h.f)
-        return f * state.h, {"f": f}
+    def step(self, x: PreActivations, W: RecurrentWeights, state: State) -> tuple[State, Gates]:
+        h = state.h
+        f = torch.sigmoid(x.f + W.f(h))
+        n = torch.tanh(x.n + W.n(f * h))
+        return MGUState((1 - f) * h + f * n), {"f": f, "n": n}
 
-    def after(
-        self, x: PreActivations, h: PreActivations, state: State, gates: Gates, product: Tensor, **params: Tensor
-    ) -> tuple[State, Gates]:
-        f = gates["f"]
-        n = torch.tanh(x.n + product)
-        h_new = (1 - f) * state.h + f * n
-        return MGUState(h_new), {"f": f, "n": n}
-
-    def derivative(self, gates: Gates, state: State, new: State, out: Gates) -> Coefficients:
+    def derivative(
+        self, x: PreActivations, product: PreActivations, gates: Gates, state: State, new: State, out: Gates
+    ) -> Coefficients:
         """h' = (1 - f) h + f n gives f, n and the old h theirs: ∂h'/∂f = n - h, ∂h'/∂n = f, ∂h'/∂h = 1 - f; and f h,
         the vector that is multiplied, gives f and h theirs once more.
         """
         f, n = gates["f"], gates["n"]
         return {
             "h": {"f": through_sigmoid(n - state.h, f, out["f"]), "n": through_tanh(f, n, out["n"]), "h": 1 - f},
-            "vector": {"f": through_sigmoid(state.h, f), "h": f},
+            "W.n": {"f": through_sigmoid(state.h, f), "h": f},
         }

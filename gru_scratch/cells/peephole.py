@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gru_scratch.cells.base import Cell, Gates, Param, PreActivations, State
+from gru_scratch.cells.base import Carry, Cell, Gates, Param, PreActivations, RecurrentWeights, State
 
 
 class PeepholeLSTMState(NamedTuple):
@@ -34,14 +34,16 @@ class PeepholeLSTMEquations(Cell):
     gates = ("i", "f", "g", "o")
     states = PeepholeLSTMState
     params = {"w_ci": Param(), "w_cf": Param(), "w_co": Param()}
-    projectable = True
+    carry = Carry("c", "f", writes="i")
 
-    def step(self, x: PreActivations, h: PreActivations, state: State, **params: Tensor) -> tuple[State, Gates]:
-        w_ci, w_cf, w_co = params["w_ci"], params["w_cf"], params["w_co"]
-        i = torch.sigmoid(x.i + h.i + w_ci * state.c)
-        f = torch.sigmoid(x.f + h.f + w_cf * state.c)
-        g = torch.tanh(x.g + h.g)
-        c_new = f * state.c + i * g
-        o = torch.sigmoid(x.o + h.o + w_co * c_new)
+    def step(
+        self, x: PreActivations, W: RecurrentWeights, state: State, w_ci: Tensor, w_cf: Tensor, w_co: Tensor
+    ) -> tuple[State, Gates]:
+        h, c = state
+        i = torch.sigmoid(x.i + W.i(h) + w_ci * c)
+        f = torch.sigmoid(x.f + W.f(h) + w_cf * c)
+        g = torch.tanh(x.g + W.g(h))
+        c_new = f * c + i * g
+        o = torch.sigmoid(x.o + W.o(h) + w_co * c_new)
         h_new = o * torch.tanh(c_new)
         return PeepholeLSTMState(h_new, c_new), {"i": i, "f": f, "g": g, "o": o}

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from gru_scratch.cells.base import Cell, Coefficients, Gates, PreActivations, State, through_tanh
-
-if TYPE_CHECKING:
-    from gru_scratch.engines.fused.forward import Sequence
+from gru_scratch.cells.base import (
+    Cell,
+    Coefficients,
+    Gates,
+    PreActivations,
+    RecurrentWeights,
+    State,
+    through_tanh,
+)
 
 
 class RNNState(NamedTuple):
@@ -37,25 +42,14 @@ class RNNEquations(Cell):
             raise ValueError(f"nonlinearity must be 'tanh' or 'relu', received {nonlinearity!r}")
         self.nonlinearity = nonlinearity
 
-    def step(self, x: PreActivations, h: PreActivations, state: State, **params: Tensor) -> tuple[State, Gates]:
-        a = x.a + h.a
-        h_new = torch.tanh(a) if self.nonlinearity == "tanh" else torch.relu(a)
-        return RNNState(h_new), {}
+    def step(self, x: PreActivations, W: RecurrentWeights, state: State) -> tuple[State, Gates]:
+        a = x.a + W.a(state.h)
+        return RNNState(torch.tanh(a) if self.nonlinearity == "tanh" else torch.relu(a)), {}
 
-    def derivative(self, gates: Gates, state: State, new: State, out: Gates) -> Coefficients:
+    def derivative(
+        self, x: PreActivations, product: PreActivations, gates: Gates, state: State, new: State, out: Gates
+    ) -> Coefficients:
         """tanh' = 1 - tanh²; the slope of relu is 1 where its result is positive, else 0."""
         if self.nonlinearity == "relu":
             return {"h": {"a": torch.gt(new.h, 0, out=out["a"])}}
         return {"h": {"a": through_tanh(new.h.new_ones(()).expand_as(new.h), new.h, out["a"])}}
-
-    def in_place(self, sequence: Sequence) -> None:
-        """The pre-activations are laid where the states go, and become the states there."""
-        H, H_new = sequence.before[0], sequence.after[0]
-        sequence.lay_out(H_new, project=slice(0, 1), hidden_bias=slice(0, 1))
-        W_hh = sequence.recurrent(0, 1)
-        activate: Any = Tensor.tanh_ if self.nonlinearity == "tanh" else Tensor.relu_
-        for h, h_new in zip(sequence.steps(H), sequence.steps(H_new), strict=True):
-            activate(W_hh.add_to(h_new, h))
-
-    def kept_gates(self, state: State) -> Gates:
-        return {}

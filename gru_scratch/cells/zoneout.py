@@ -8,16 +8,59 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gru_scratch.cells.base import Cell, Gates, Param, PreActivations, State, make_cell
+from gru_scratch.cells.base import Carry, Cell, Gates, Param, PreActivations, RecurrentWeights, State
+from gru_scratch.cells.make import make_cell
 
 PREFIX = "zoneout_"
 """A state's mask goes by this and the state's name."""
 
 
-class Zoneout(Cell):
+class WrappedCell(Cell):
+    """Another cell with something around its step: a subclass overrides ``step``, and ``draw_masks`` where it draws.
+
+    What the inner cell declares holds for the whole.
+    """
+
+    def __init__(self, cell: Cell | type[Cell]) -> None:
+        self.cell = make_cell(cell)
+
+    @property
+    def gates(self) -> tuple[str, ...]:  # type: ignore[override]
+        return self.cell.gates
+
+    @property
+    def states(self) -> Any:
+        return self.cell.states
+
+    @property
+    def carry(self) -> Carry | None:  # type: ignore[override]
+        return self.cell.carry
+
+    @property
+    def params(self) -> Mapping[str, Param]:  # type: ignore[override]
+        return self.cell.params
+
+    @property
+    def masks(self) -> tuple[str, ...]:  # type: ignore[override]
+        return self.cell.masks
+
+    @property
+    def elementwise(self) -> bool:  # type: ignore[override]
+        return self.cell.elementwise
+
+    def initial_state(
+        self, batch_size: int, hidden_size: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
+    ) -> State:
+        return self.cell.initial_state(batch_size, hidden_size, device=device, dtype=dtype)
+
+    def draw_masks(self, shape: tuple[int, int, int], training: bool, like: Tensor) -> dict[str, Tensor]:
+        return self.cell.draw_masks(shape, training, like)
+
+
+class Zoneout(WrappedCell):
     """Another cell, whose units keep their old state now and then::
 
-    s' = m * s + (1 - m) * step(x, h, s)            for each state s of the cell
+    s' = m * s + (1 - m) * step(x, W, s)            for each state s of the cell
 
     In training ``m`` is 1 with probability p, else 0, drawn for every step, sequence and unit from PyTorch's generator;
     in evaluation it is p, the expectation.
@@ -34,7 +77,7 @@ class Zoneout(Cell):
     """
 
     def __init__(self, cell: Cell | type[Cell], p: float | Sequence[float]) -> None:
-        self.cell = make_cell(cell)
+        super().__init__(cell)
         names = self.states._fields
         self.p = tuple(float(x) for x in p) if isinstance(p, Sequence) else (float(p),) * len(names)
         if isinstance(self.cell, Zoneout):
@@ -43,31 +86,6 @@ class Zoneout(Cell):
             raise ValueError(f"zoneout needs one probability, or one for each state of {names}, received {p!r}")
         if not all(0 <= x <= 1 for x in self.p):
             raise ValueError(f"a probability of zoneout must be between 0 and 1, received {p!r}")
-
-    @property
-    def gates(self) -> tuple[str, ...]:  # type: ignore[override]
-        return self.cell.gates
-
-    @property
-    def states(self) -> Any:
-        return self.cell.states
-
-    @property
-    def params(self) -> Mapping[str, Param]:  # type: ignore[override]
-        return self.cell.params
-
-    @property
-    def second_product(self) -> str | None:  # type: ignore[override]
-        return self.cell.second_product
-
-    @property
-    def elementwise(self) -> bool:  # type: ignore[override]
-        return self.cell.elementwise
-
-    @property
-    def projectable(self) -> bool:  # type: ignore[override]
-        """Only where the first state is left alone: what it was is projected already, what it becomes not yet."""
-        return self.cell.projectable and self.p[0] == 0
 
     @property
     def _zoned(self) -> dict[str, float]:
@@ -80,38 +98,15 @@ class Zoneout(Cell):
 
     def draw_masks(self, shape: tuple[int, int, int], training: bool, like: Tensor) -> dict[str, Tensor]:
         """For each state a tensor (T, B, H) of ``like``'s type: 1 where the old value is kept; in evaluation p."""
-        drawn = self.cell.draw_masks(shape, training, like)
+        drawn = super().draw_masks(shape, training, like)
         for name, p in self._zoned.items():
             drawn[PREFIX + name] = (
                 torch.bernoulli(like.new_empty(shape), p) if training else like.new_full((), p).expand(shape)
             )
         return drawn
 
-    def initial_state(
-        self, batch_size: int, hidden_size: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
-    ) -> State:
-        return self.cell.initial_state(batch_size, hidden_size, device=device, dtype=dtype)
-
-    def step(self, x: PreActivations, h: PreActivations, state: State, **params: Tensor) -> tuple[State, Gates]:
-        masks = self._take_masks(params)
-        new, gates = self.cell.step(x, h, state, **params)
-        return self._zone_out(state, new, masks), gates
-
-    def before(self, x: PreActivations, h: PreActivations, state: State, **params: Tensor) -> tuple[Tensor, Gates]:
-        self._take_masks(params)
-        return self.cell.before(x, h, state, **params)
-
-    def after(
-        self, x: PreActivations, h: PreActivations, state: State, gates: Gates, product: Tensor, **params: Tensor
-    ) -> tuple[State, Gates]:
-        masks = self._take_masks(params)
-        new, gates = self.cell.after(x, h, state, gates, product, **params)
-        return self._zone_out(state, new, masks), gates
-
-    def _take_masks(self, params: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Take the masks out of what the inner cell is given."""
-        return {name: params.pop(PREFIX + name) for name in self._zoned}
-
-    def _zone_out(self, state: State, new: State, masks: Mapping[str, Tensor]) -> State:
+    def step(self, x: PreActivations, W: RecurrentWeights, state: State, **params: Tensor) -> tuple[State, Gates]:
+        masks = {name: params.pop(PREFIX + name) for name in self._zoned}
+        new, gates = self.cell.step(x, W, state, **params)
         kept = {name: m * getattr(state, name) + (1 - m) * getattr(new, name) for name, m in masks.items()}
-        return new._replace(**kept)
+        return new._replace(**kept), gates

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import torch
 
-from gru_scratch.cells.base import Cell, make_cell
+from gru_scratch.cells.base import Cell
+from gru_scratch.cells.make import make_cell
 from gru_scratch.check.probe import BATCH, HIDDEN, Probe, StepError, called, draw_masks, look_at, outcome
 from gru_scratch.check.sequence import STEPS, wrong_sequence
 from gru_scratch.check.step import wrong_step
@@ -16,12 +17,12 @@ from gru_scratch.check.step import wrong_step
 def check_cell(cell: Cell | type[Cell]) -> None:
     """Check a cell in float64 on random numbers; return if it is right.
 
-    - It has what it declares, and its functions return tensors of the right shape, type and class.
+    - It has what it declares, and its step returns tensors of the right shape, type and class.
     - A step changes nothing that it is given, and comes to the same each time.
     - Rows of the batch do not mix, and units do not, unless it declares ``elementwise = False``.
-    - A derivative by hand equals autograd's; an in-place loop equals the equations.
+    - A derivative by hand equals autograd's.
     - The engine ``fused`` equals ``textbook`` in values and all gradients: with vectors, with token indices, with
-      lengths and, where the cell is ``projectable``, with a projection.
+      lengths and, where the step reads its first state through products alone, with a projection.
 
     Raises:
         TypeError: it is no cell.
@@ -30,22 +31,13 @@ def check_cell(cell: Cell | type[Cell]) -> None:
     cell = make_cell(cell)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        for stage in (_missing, _unreadable, wrong_step, wrong_sequence):
+        for stage in (_uncopyable, _unreadable, wrong_step, wrong_sequence):
             if findings := list(stage(cell)):
                 raise ValueError("\n- ".join([f"{cell!r} is not right:", *findings]))
 
 
-def _missing(cell: Cell) -> Iterator[str]:
-    """Functions that its declarations ask for, and the other way round."""
-    has = {name for name in ("step", "before", "after") if getattr(type(cell), name) is not getattr(Cell, name)}
-    if cell.second_product is None and "step" not in has:
-        declares = ", but before and after: declare second_product" if has else ""
-        yield f"it has no step(x, h, state){declares}"
-    for name in ("before", "after"):
-        if cell.second_product is not None and name not in has:
-            yield f"it declares second_product, but has no {name}(...)"
-    if cell.in_place is not None and (cell.derivative is None or cell.kept_gates is None):
-        yield "in_place needs derivative and kept_gates beside it"
+def _uncopyable(cell: Cell) -> Iterator[str]:
+    """Options that make two of it unlike."""
     try:
         alike = copy.deepcopy(cell) == cell and hash(copy.deepcopy(cell)) == hash(cell)
     except Exception as error:

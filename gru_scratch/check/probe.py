@@ -1,19 +1,19 @@
 """One step of a cell on random numbers: what is wrong with it can be told before any engine runs it.
 
-Legend: ``B`` batch, ``H`` hidden size, ``G`` gates.
+Legend: ``B`` batch, ``H`` hidden size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from gru_scratch.cells.base import Cell
-from gru_scratch.engines.trace import VECTOR
 
 BATCH, HIDDEN = 3, 5
 
@@ -27,12 +27,11 @@ class StepError(Exception):
 
 @dataclass(frozen=True)
 class Probe:
-    """What a step is given; the leading sizes are (B,), or (T, B)."""
+    """What a step is given, by name; the leading sizes are (B,), or (T, B)."""
 
-    x: Tensor  # (..., G * H)
-    h: Tensor  # (..., gates of the first product * H)
-    state: tuple[Tensor, ...]  # (..., H) each
-    product: Tensor  # (..., H): read with a second product alone
+    x: dict[str, Tensor]  # (..., H) each, by gate
+    products: dict[str, Tensor]  # (..., H) each, by gate: what W gives, whatever it multiplies
+    state: dict[str, Tensor]  # (..., H) each
     params: dict[str, Tensor]
     masks: dict[str, Tensor]  # (..., H) each
 
@@ -40,14 +39,13 @@ class Probe:
     def draw(cls, cell: Cell, *leading: int, dtype: torch.dtype = torch.float64) -> Probe:
         """Random numbers; parameters lie near their initial values, masks are those of training."""
 
-        def numbers(width: int) -> Tensor:
-            return torch.randn(*leading, width * HIDDEN, dtype=dtype)
+        def numbers(names: Iterable[str]) -> dict[str, Tensor]:
+            return {name: torch.randn(*leading, HIDDEN, dtype=dtype) for name in names}
 
         return cls(
-            numbers(len(cell.gates)),
-            numbers(len(cell.first_product)),
-            tuple(numbers(1) for _ in cell.states._fields),
-            numbers(1),
+            numbers(cell.gates),
+            numbers(cell.recurrence.gates),
+            numbers(cell.states._fields),
             draw_params(cell, dtype),
             {
                 name: mask.reshape(*leading, HIDDEN)
@@ -57,25 +55,31 @@ class Probe:
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Probe:
         """The same with ``change`` applied to all but the parameters, which are copied."""
-        return Probe(
-            change(self.x),
-            change(self.h),
-            tuple(map(change, self.state)),
-            change(self.product),
-            {name: value.clone() for name, value in self.params.items()},
-            {name: change(value) for name, value in self.masks.items()},
-        )
+
+        def changed(named: dict[str, Tensor]) -> dict[str, Tensor]:
+            return {name: change(value) for name, value in named.items()}
+
+        params = {name: value.clone() for name, value in self.params.items()}
+        return Probe(changed(self.x), changed(self.products), changed(self.state), params, changed(self.masks))
 
     def copy(self) -> Probe:
         """The same numbers in other memory."""
         return self.map(torch.clone)
 
-    def units(self, cell: Cell) -> dict[str, Tensor]:
-        """Views of all that has a number for each row and unit, by the name that the step knows it by."""
-        named = {f"x.{gate}": value for gate, value in cell.name_x(self.x)._asdict().items()}
-        named.update({f"h.{gate}": value for gate, value in cell.name_h(self.h)._asdict().items()})
-        named.update({f"state.{name}": value for name, value in zip(cell.states._fields, self.state, strict=True)})
-        return {**named, "product": self.product} if cell.second_product else named
+    def units(self) -> dict[str, Tensor]:
+        """All that has a number for each row and unit, as a sentence calls it."""
+        named = {f"x.{gate}": value for gate, value in self.x.items()}
+        named.update({f"the product of W.{gate}": value for gate, value in self.products.items()})
+        return {**named, **{f"state.{name}": value for name, value in self.state.items()}}
+
+    def inputs(self) -> dict[str, Tensor]:
+        """The same by the names of :mod:`gru_scratch.engines.trace`."""
+        return {**{f"x.{gate}": value for gate, value in self.x.items()}, **self.products, **self.state}
+
+    def buffers(self, cell: Cell) -> tuple[Tensor, ...]:
+        """The pre-activations as the engine's forward pass keeps them."""
+        products = ([self.products[gate] for gate in product.gates] for product in cell.recurrence.products)
+        return tuple(torch.cat(named, -1) for named in ([*self.x.values()], *products))
 
 
 def draw_params(cell: Cell, dtype: torch.dtype) -> dict[str, Tensor]:
@@ -102,34 +106,41 @@ def draw_masks(cell: Cell, steps: int, dtype: torch.dtype, training: bool = True
 
 
 def outcome(cell: Cell, probe: Probe) -> dict[str, Tensor]:
-    """One step: the new states by name, and with a second product the vector that is multiplied.
+    """One step: the new states by name, and the vectors that it multiplies.
 
     Raises:
-        StepError: the cell's functions raise, or return what an engine cannot read.
+        StepError: the step raises, or returns what an engine cannot read.
     """
-    x, h, state = cell.name_x(probe.x), cell.name_h(probe.h), cell.states(*probe.state)
-    extras = {**probe.params, **probe.masks}
-    shape, dtype = tuple(probe.product.shape), probe.product.dtype
-    vectors: dict[str, Tensor] = {}
-    if cell.second_product is None:
-        name = "step"
-        new, gates = _pair("step", "state, gates", lambda: cell.step(x, h, state, **extras))
-    else:
-        name = "after"
-        vector, first = _pair("before", "vector, gates", lambda: cell.before(x, h, state, **extras))
-        look_at("the vector that before returns", vector, shape, dtype)
-        _look_at_gates("before", first, shape, dtype)
-        vectors[VECTOR] = vector
-        new, gates = _pair("after", "state, gates", lambda: cell.after(x, h, state, first, probe.product, **extras))
+    like = next(iter(probe.state.values()))
+    inputs, vectors = probe.inputs(), dict[str, Tensor]()
+
+    def take(gate: str, vector: Tensor) -> Tensor:
+        vectors[gate] = vector
+        return inputs[gate]
+
+    x = cell.name_gates(probe.x)
+    W = cell.name_recurrent({gate: partial(take, gate) for gate in cell.recurrence.gates})
+    result = called("step", lambda: cell.step(x, W, cell.states(**probe.state), **probe.params, **probe.masks))
+    if not (type(result) is tuple and len(result) == 2):
+        raise StepError(f"step must return the pair (state, gates), received a {type(result).__name__}")
+    new, gates = result
     if not isinstance(new, cell.states):
         fields = ", ".join(cell.states._fields)
         raise StepError(
-            f"{name} must return its new state as {cell.states.__name__}({fields}), received a {type(new).__name__}"
+            f"step must return its new state as {cell.states.__name__}({fields}), received a {type(new).__name__}"
         )
-    for field, value in new._asdict().items():
-        look_at(f"the new state {field!r}", value, shape, dtype)
-    _look_at_gates(name, gates, shape, dtype)
-    return {**new._asdict(), **vectors}
+    if not isinstance(gates, dict):
+        raise StepError(f"step must return its gates as a dict of tensors by name, received a {type(gates).__name__}")
+    if skipped := [gate for gate in cell.recurrence.gates if gate not in vectors]:
+        raise StepError(f"step does not always call W.{skipped[0]}: it branches on values, which no engine can follow")
+    called_of = {product.vector: vectors[product.gates[0]] for product in cell.recurrence.products}
+    outputs = {**new._asdict(), **{name: called_of[name] for name in cell.recurrence.vectors}}
+    shown = {**{f"the new state {name!r}": value for name, value in new._asdict().items()}}
+    shown.update({f"the vector that {name} multiplies": called_of[name] for name in cell.recurrence.vectors})
+    shown.update({f"the gate {gate!r} that step returns": value for gate, value in gates.items()})
+    for what, value in shown.items():
+        look_at(what, value, tuple(like.shape), like.dtype)
+    return outputs
 
 
 def called(name: str, call: Callable[[], Any]) -> Any:
@@ -152,19 +163,7 @@ def look_at(what: str, value: Any, shape: tuple[int, ...], dtype: torch.dtype) -
 
 def differs(value: Tensor, expected: Tensor, tolerance: float = TOLERANCE) -> Tensor:
     """Where two tensors differ by more than rounding."""
+    if not expected.numel():
+        return expected.bool()
     same = (value == expected) | (value.isnan() & expected.isnan())
     return ~same & ~((value - expected).abs() <= tolerance * expected.abs().max())
-
-
-def _pair(name: str, results: str, call: Callable[[], Any]) -> tuple[Any, Any]:
-    result = called(name, call)
-    if not (type(result) is tuple and len(result) == 2):
-        raise StepError(f"{name} must return the pair ({results}), received a {type(result).__name__}")
-    return result
-
-
-def _look_at_gates(name: str, gates: Any, shape: tuple[int, ...], dtype: torch.dtype) -> None:
-    if not isinstance(gates, dict):
-        raise StepError(f"{name} must return its gates as a dict of tensors by name, received a {type(gates).__name__}")
-    for gate, value in gates.items():
-        look_at(f"the gate {gate!r} that {name} returns", value, shape, dtype)

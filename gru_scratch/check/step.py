@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Iterator
 from functools import partial
 from operator import itemgetter
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from torch import Tensor
 from gru_scratch.cells.base import Cell, Coefficients
 from gru_scratch.check.probe import BATCH, HIDDEN, Probe, StepError, called, differs, draw_masks, look_at, outcome
 from gru_scratch.engines.fused.jacobian import Layout, Stretch, coefficients, outputs_of
-from gru_scratch.engines.trace import VECTOR
+from gru_scratch.engines.trace import reads_of
 
 
 def wrong_step(cell: Cell) -> Iterator[str]:
@@ -27,6 +27,7 @@ def wrong_step(cell: Cell) -> Iterator[str]:
             yield from _mixing(cell)
             yield from _leading_sizes(cell)
             yield from _unused_params(cell)
+            _warn_of_repeated_vectors(cell)
         if cell.derivative is not None and cell.elementwise:
             yield from _wrong_derivative(cell)
     except StepError as error:
@@ -40,8 +41,8 @@ def _side_effects(cell: Cell) -> Iterator[str]:
     if endless := {name for name, value in first.items() if not value.isfinite().all()}:
         yield f"on ordinary random numbers {_list(endless)} is infinite or not a number"
         return
-    for kind in ("x", "h", "state", "product", "params", "masks"):
-        if not all(map(torch.equal, _tensors(getattr(probe, kind)), _tensors(getattr(given, kind)))):
+    for kind in ("x", "products", "state", "params", "masks"):
+        if not all(map(torch.equal, getattr(probe, kind).values(), getattr(given, kind).values())):
             yield f"a step changes {kind} in place, which the engines still need"
     if any(not torch.equal(first[name], second[name]) for name in first):
         yield "two steps on the same numbers differ: draw random numbers in draw_masks, keep memory in the state"
@@ -56,16 +57,12 @@ def _random_masks(cell: Cell) -> Iterator[str]:
         yield "draw_masks must draw from PyTorch's generator: two draws from one seed differ"
 
 
-def _tensors(value: Any) -> list[Tensor]:
-    return [value] if isinstance(value, Tensor) else list(value.values() if isinstance(value, dict) else value)
-
-
 def _mixing(cell: Cell) -> Iterator[str]:
     """Outputs of a row or unit that move with an input of another; inputs that move nothing."""
     probe = Probe.draw(cell, BATCH)
     base = outcome(cell, probe)
     idle: set[str] = set()
-    for source in probe.units(cell):
+    for source in probe.units():
         rows: set[str] = set()
         units: set[str] = set()
         moved = False
@@ -81,12 +78,10 @@ def _mixing(cell: Cell) -> Iterator[str]:
             yield f"rows of the batch mix: {_list(rows)} of one row changes with {source} of another"
         if units and cell.elementwise:
             yield f"units mix: {_list(units)} of one unit changes with {source} of another; declare elementwise = False"
-        if moved and cell.projectable and source == f"state.{cell.states._fields[0]}":
-            yield f"it declares projectable, but reads {source}, which a projection makes smaller"
         if not moved:
             idle.add(source)
     for gate in cell.gates:
-        if {f"x.{gate}", "product" if gate == cell.second_product else f"h.{gate}"} <= idle:
+        if not ({f"x.{gate}", f"the product of W.{gate}"} & {*probe.units()}) - idle:
             yield f"it declares the gate {gate!r}, which changes nothing"
 
 
@@ -96,13 +91,15 @@ def _changes(cell: Cell, probe: Probe, base: dict[str, Tensor], source: str) -> 
         for unit in range(HIDDEN):
             for shift in (1.0, -1.0):
                 moved = probe.copy()
-                moved.units(cell)[source][row, unit] += shift
+                moved.units()[source][row, unit] += shift
                 for target, value in outcome(cell, moved).items():
                     yield row, unit, target, differs(value, base[target], 1e-12)
 
 
 def _list(outputs: set[str]) -> str:
-    return " and ".join("the vector to multiply" if name == VECTOR else f"the new {name}" for name in sorted(outputs))
+    return " and ".join(
+        f"the vector that {name} multiplies" if name.startswith("W.") else f"the new {name}" for name in sorted(outputs)
+    )
 
 
 def _leading_sizes(cell: Cell) -> Iterator[str]:
@@ -130,45 +127,54 @@ def _unused_params(cell: Cell) -> Iterator[str]:
             yield f"it declares the parameter {name!r}, which changes nothing"
 
 
+def _warn_of_repeated_vectors(cell: Cell) -> None:
+    """Equal vectors that are two tensor objects take two products, which is right, and slower."""
+    probe = Probe.draw(cell, BATCH)
+    outputs = outcome(cell, probe)
+    known = [(f"state.{name}", value) for name, value in probe.state.items()]
+    for name in cell.recurrence.vectors:
+        for other in (other for other, value in known if torch.equal(value, outputs[name])):
+            warnings.warn(
+                f"{cell!r}: {name} multiplies a vector of its own that equals that of {other}: pass both one tensor, "
+                "kept in a variable, and one product serves both",
+                stacklevel=2,
+            )
+        known.append((name, outputs[name]))
+
+
 def _wrong_derivative(cell: Cell) -> Iterator[str]:
     probe = Probe.draw(cell, 1, BATCH)
-    buffers = (probe.x, probe.h, probe.product)[: 3 if cell.second_product else 2]
-    stretch = Stretch(probe.state, probe.state, buffers, probe.masks)
+    state = tuple(probe.state.values())
+    stretch = Stretch(state, state, probe.buffers(cell), probe.masks)
     plain = copy.copy(cell)
     plain.derivative = None
     layout = Layout(cell)
     out = layout.places(layout.new(torch.empty(0, dtype=torch.float64), 1, BATCH, HIDDEN))
-    by_hand = called("derivative", lambda: coefficients(cell, stretch, probe.params, False, out)[0])
-    by_autograd = coefficients(plain, stretch, probe.params, False, out)[0]
-    states = cell.states._fields
-    inputs = (*cell.gates, *(f"x.{gate}" for gate in cell.gates), *states)
-    apart = {f"x.{gate}" for gate in cell.x_apart}
-    known = {*inputs, *(f"new.{state}" for state in states)}
+    by_hand = called("derivative", lambda: coefficients(cell, stretch, probe.params, None, out)[0])
+    by_autograd = coefficients(plain, stretch, probe.params, None, out)[0]
+    apart = {f"x.{gate}" for gate in reads_of(cell).apart}
+    inputs = tuple(name for name in probe.inputs() if not name.startswith("x.") or name in apart)
+    known = {*inputs, *(f"new.{state}" for state in cell.states._fields)}
     for output, row in by_hand.items():
         if strange := {output} - {*outputs_of(cell)} or set(row) - known:
-            yield f"derivative has an entry for {strange.pop()!r}, which is no gate and no state"
-            return
-        if together := {key for key in row if key.startswith("x.")} - apart:
-            yield f"derivative has an entry for {together.pop()!r}, but its gate is not in x_apart"
+            yield f"derivative has an entry for {strange.pop()!r}, which the step does not read by itself"
             return
         for key, value in row.items():
             look_at(f"what derivative has for {key!r} of {_list({output})}", value, (1, BATCH, HIDDEN), torch.float64)
-    zeros = torch.zeros_like(probe.product)
+    zeros = torch.zeros_like(state[0])
     for output in outputs_of(cell):
-        expected = _whole_row(by_autograd, output, inputs, apart, zeros)
-        found = called("derivative", partial(_whole_row, by_hand, output, inputs, apart, zeros))
+        expected = _whole_row(by_autograd, output, inputs, zeros)
+        found = called("derivative", partial(_whole_row, by_hand, output, inputs, zeros))
         if wrong := [key for key in inputs if differs(found[key], expected[key]).any()]:
             yield f"derivative of {_list({output})} is not what autograd finds with respect to {', '.join(wrong)}"
 
 
-def _whole_row(
-    found: Coefficients, output: str, inputs: tuple[str, ...], apart: set[str], zeros: Tensor
-) -> dict[str, Tensor]:
+def _whole_row(found: Coefficients, output: str, inputs: tuple[str, ...], zeros: Tensor) -> dict[str, Tensor]:
     """The derivative of one output by every input: nothing left out, the way through other new states included."""
     row = found.get(output, {})
-    whole = {key: row.get(key, zeros if key in apart else row.get(key.removeprefix("x."), zeros)) for key in inputs}
+    whole = {key: row.get(key, zeros) for key in inputs}
     for key, slope in row.items():
         if key.startswith("new."):
-            way = _whole_row(found, key.removeprefix("new."), inputs, apart, zeros)
+            way = _whole_row(found, key.removeprefix("new."), inputs, zeros)
             whole = {name: value + slope * way[name] for name, value in whole.items()}
     return whole

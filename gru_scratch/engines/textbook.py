@@ -2,22 +2,45 @@
 
 Slow and open: every operation is PyTorch's own, so double backward, ``torch.func`` and forward mode work.
 
-Legend: ``T`` steps, ``B`` batch, ``D`` input size, ``H`` hidden size, ``P`` size of the projected state, ``G`` gates.
+Legend: ``T`` steps, ``B`` batch, ``D`` input size, ``H`` hidden size, ``P`` size of the projected state.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gru_scratch.cells.base import Cell, Gates, State
-from gru_scratch.engines.weights import LayerWeights, project
+from gru_scratch.cells.base import Cell, Gates, RecurrentWeights, State
+from gru_scratch.engines.weights import LayerWeights, by_product, project
 
 Observer = Callable[[int, State, Gates], None]
 """Called after every step with its index, the new state and the gates."""
+
+
+class Multiplier:
+    """``W`` of a sequence: all products of one vector are made at once, when the first gate asks for its own."""
+
+    def __init__(self, cell: Cell, weights: LayerWeights) -> None:
+        products = cell.recurrence.products
+        biases = [None] * len(products) if weights.bias_hh is None else by_product(cell, weights.bias_hh)
+        self._weights = list(zip(by_product(cell, weights.weight_hh), biases, strict=True))
+        self._counts = [len(product.gates) for product in products]
+        self._made: list[tuple[Tensor, tuple[Tensor, ...]] | None] = [None] * len(products)
+        places = {gate: (k, i) for k, product in enumerate(products) for i, gate in enumerate(product.gates)}
+        self.W: RecurrentWeights = cell.name_recurrent({gate: partial(self._take, *at) for gate, at in places.items()})
+        """Of every step in turn: a vector is known by being the same tensor object."""
+
+    def _take(self, product: int, place: int, vector: Tensor) -> Tensor:
+        made = self._made[product]
+        if made is None or made[0] is not vector:
+            weight, bias = self._weights[product]
+            made = vector, F.linear(vector, weight, bias).chunk(self._counts[product], -1)
+            self._made[product] = made
+        return made[1][place]
 
 
 def run(
@@ -45,20 +68,12 @@ def run(
     Returns:
         The first state of every step, (T, B, P or H), and the state after the last.
     """
-    weight_hh, bias_hh = weights.weight_hh, weights.bias_hh
-    split = len(cell.first_product) * weights.hidden_size
+    W = Multiplier(cell, weights).W
     x_all = project(inputs, weights)
     outputs = []
     for t, x_t in enumerate(x_all.unbind(0)):
         extras = {**(params or {}), **{name: mask[t] for name, mask in (masks or {}).items()}}
-        x = cell.name_x(x_t)
-        h = cell.name_h(F.linear(state[0], weight_hh[:split], None if bias_hh is None else bias_hh[:split]))
-        if cell.second_product is None:
-            new, gates = cell.step(x, h, state, **extras)
-        else:
-            vector, gates = cell.before(x, h, state, **extras)
-            product = F.linear(vector, weight_hh[split:], None if bias_hh is None else bias_hh[split:])
-            new, gates = cell.after(x, h, state, gates, product, **extras)
+        new, gates = cell.step(cell.name_x(x_t), W, state, **extras)
         if weights.weight_hr is not None:
             new = new._replace(**{new._fields[0]: F.linear(new[0], weights.weight_hr)})
         output = new[0]

@@ -1,8 +1,11 @@
 """What the equations of a step read: found once for a cell, from the graph that autograd records of one step.
 
 With it, the derivative that autograd finds has the form of one written by hand: nothing is computed for what an output
-does not read, x and h have one derivative where only their sum is read, and a new state that is computed from another
-one is differentiated through it.
+does not read, input and product have one derivative where only their sum is read, and a new state that is computed from
+another one is differentiated through it.
+
+Everything goes by name: ``"x.g"`` is the input's pre-activation of a gate, ``"g"`` its recurrent product; a state goes
+by its own name, a vector that the step computes and multiplies by that of its product, ``"W.n"``.
 """
 
 from __future__ import annotations
@@ -16,10 +19,8 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import get_gradient_edge
 
-from gru_scratch.cells.base import Cell
-
-VECTOR = "vector"
-"""The name, among what a step computes, of the vector that a second product multiplies."""
+from gru_scratch.cells.base import Cell, Gates
+from gru_scratch.engines.torch_private import saved_alpha
 
 Place: TypeAlias = tuple[Any, int]
 """A place in autograd's graph: a node, and which of its outputs."""
@@ -27,64 +28,68 @@ Place: TypeAlias = tuple[Any, int]
 
 @dataclass(frozen=True)
 class Reads:
-    """What a step reads, by the names of :attr:`gru_scratch.cells.base.Cell.derivative`."""
+    """What a step reads."""
 
     apart: frozenset[str]
-    """Gates of which more is read than the sum of the input's and the recurrent pre-activation."""
+    """Gates of which more is read than the sum of the input's pre-activation and the product."""
     by: Mapping[str, tuple[str, ...]]
-    """What each output reads."""
+    """What each output reads: the new states, then the vectors."""
+
+    def is_projectable(self, cell: Cell) -> bool:
+        """Whether the first state is read through its product alone, so that a layer may project it."""
+        first = cell.states._fields[0]
+        through = all(product.vector == first for product in cell.recurrence.products)
+        return through and all(first not in names for names in self.by.values())
 
 
 def by_name(cell: Cell, buffers: tuple[Tensor, ...]) -> dict[str, Tensor]:
-    """Forward's buffers, or their gradients, by the names that coefficients go by."""
-    x, h = cell.name_x(buffers[0]), cell.name_h(buffers[1])
-    named = {f"x.{name}": value for name, value in x._asdict().items()}
-    named.update(h._asdict())
-    if cell.second_product:
-        named[cell.gates[-1]] = buffers[2]
+    """The input's pre-activations (..., G * H), and then each product (..., gates * H), by name."""
+    named = {f"x.{name}": value for name, value in cell.name_x(buffers[0])._asdict().items()}
+    for product, buffer in zip(cell.recurrence.products, buffers[1:], strict=True):
+        named.update(zip(product.gates, buffer.chunk(len(product.gates), -1), strict=True))
     return named
 
 
-def inputs_of(cell: Cell, buffers: tuple[Tensor, ...], state: Iterable[Tensor]) -> dict[str, Tensor]:
-    """All that a step reads, by name: the pre-activations and the states."""
-    return {**by_name(cell, buffers), **dict(zip(cell.states._fields, state, strict=True))}
-
-
 def step_from(
-    cell: Cell, buffers: tuple[Tensor, ...], inputs: Mapping[str, Tensor], extras: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
-    """The step on :func:`inputs_of`: the new states by name, and the vector that a second product multiplies."""
-    x = cell.name_x(buffers[0])._replace(**{gate: inputs[f"x.{gate}"] for gate in cell.gates})
-    h = cell.name_h(buffers[1])._replace(**{gate: inputs[gate] for gate in cell.first_product})
-    state = cell.states(*(inputs[name] for name in cell.states._fields))
-    if cell.second_product is None:
-        new: dict[str, Tensor] = cell.step(x, h, state, **extras)[0]._asdict()
-        return new
-    vector, gates = cell.before(x, h, state, **extras)
-    return {**cell.after(x, h, state, gates, inputs[cell.gates[-1]], **extras)[0]._asdict(), VECTOR: vector}
+    cell: Cell, inputs: Mapping[str, Tensor], extras: Mapping[str, Tensor]
+) -> tuple[dict[str, Tensor], Gates]:
+    """One step on its products, which are given: the new states and the vectors that it multiplies; its gates."""
+    vectors: dict[str, Tensor] = {}
+    names = {product.gates[0]: product.vector for product in cell.recurrence.products}
+
+    def product_of(gate: str) -> Any:
+        def take(vector: Tensor) -> Tensor:
+            if names.get(gate) in cell.recurrence.vectors:
+                vectors[names[gate]] = vector
+            return inputs[gate]
+
+        return take
+
+    x = cell.name_gates({gate: inputs[f"x.{gate}"] for gate in cell.gates})
+    W = cell.name_recurrent({gate: product_of(gate) for gate in cell.recurrence.gates})
+    new, gates = cell.step(x, W, cell.states(*(inputs[name] for name in cell.states._fields)), **extras)
+    return {**new._asdict(), **{name: vectors[name] for name in cell.recurrence.vectors}}, gates
 
 
 @cache
 def reads_of(cell: Cell) -> Reads:
-    """Trace one step of two units. It must be elementwise."""
+    """Trace one step of two units."""
 
-    def small(width: int = 1) -> Tensor:
-        return torch.full((1, 2 * width), 0.5, device="cpu")
+    def small() -> Tensor:
+        return torch.full((1, 2), 0.5, device="cpu")
 
-    buffers = small(len(cell.gates)), small(len(cell.first_product)), small()
-    inputs = {
-        name: value.clone() for name, value in inputs_of(cell, buffers, [small() for _ in cell.states._fields]).items()
-    }
+    names = [*(f"x.{gate}" for gate in cell.gates), *cell.recurrence.gates, *cell.states._fields]
     params = {name: torch.full(param.sizes(2), param.initial, device="cpu") for name, param in cell.params.items()}
     extras = {**params, **{name: small() for name in cell.masks}}
     found: list[Reads] = []
 
     def trace(inputs: dict[str, Tensor]) -> Tensor:
-        outputs = step_from(cell, buffers, inputs, extras)
+        outputs, _ = step_from(cell, inputs, extras)
         found.append(_look_at_graph(cell, inputs, outputs))
         return torch.zeros((), device="cpu")
 
-    torch.func.vjp(trace, inputs)  # autograd records inside an operator's kernel, too
+    with torch.random.fork_rng(devices=[]):
+        torch.func.vjp(trace, {name: small() for name in names})  # autograd records inside an operator's kernel, too
     return found[0]
 
 
@@ -94,7 +99,7 @@ def _look_at_graph(cell: Cell, inputs: Mapping[str, Tensor], outputs: Mapping[st
     readers = _readers(roots.values(), leaves)
     together = {
         gate
-        for gate in cell.gates
+        for gate in cell.recurrence.gates
         if all(_adds(node, leaves, gate) for name in (gate, f"x.{gate}") for node in readers[name])
     }
     doubled = {f"x.{gate}" for gate in together}
@@ -130,7 +135,7 @@ def _readers(roots: Iterable[Place], leaves: Mapping[Place, str]) -> dict[str, l
 def _adds(node: Any, leaves: Mapping[Place, str], gate: str) -> bool:
     """Whether a node is the sum of the gate's two pre-activations."""
     summands = {leaves.get(place) for place in node.next_functions}
-    return node.name() == "AddBackward0" and node._saved_alpha == 1 and summands == {gate, f"x.{gate}"}
+    return node.name() == "AddBackward0" and saved_alpha(node) == 1 and summands == {gate, f"x.{gate}"}
 
 
 def _read_from(root: Place | None, leaves: Mapping[Place, str], others: Mapping[Place, str]) -> tuple[str, ...]:

@@ -17,8 +17,7 @@ from torch import Tensor, nn
 from gru_scratch.generate.sampling import Choose, Sampling, check_whole, greedy
 from gru_scratch.generate.stepping import Stepper, can_step
 from gru_scratch.text.corpus import clean_lines
-from gru_scratch.text.kinds import join_tokens, split_tokens, token_writer
-from gru_scratch.text.vocab import Vocab
+from gru_scratch.text.vocab import Vocab, join_tokens, split_tokens, token_writer
 from gru_scratch.training.loop import CharModel
 
 BOOK_PREFIXES = ("time traveller", "traveller")

@@ -11,6 +11,7 @@ state, ``L`` layers.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeGuard
 
 import torch
@@ -18,7 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gru_scratch.cells.base import Cell, State
-from gru_scratch.engines.weights import LayerWeights, project
+from gru_scratch.engines.fused.forward import loop_that_runs
+from gru_scratch.engines.weights import LayerWeights, by_product, project
 from gru_scratch.layers.layer import RecurrentLayer
 from gru_scratch.layers.stack import Parameters
 from gru_scratch.models.language import RNNModel
@@ -98,42 +100,58 @@ class _Layer:
     """One layer: its state, and the step that changes it."""
 
     def __init__(self, cell: Cell, parameters: Parameters, state: State, read: Product, x: Tensor) -> None:
-        weights = parameters.weights
+        weights, products = parameters.weights, cell.recurrence.products
         self.cell, self.own, self.weights, self.state = cell, dict(parameters.own), weights, state
-        self.read = read
-        split = len(cell.first_product) * weights.hidden_size
-        biases = (None, None) if weights.bias_hh is None else (weights.bias_hh[:split], weights.bias_hh[split:])
-        h = x.new_empty(len(x), split)
-        self.multiply = _product(weights.weight_hh[:split], biases[0], h)
-        self.multiply_second = _product(weights.weight_hh[split:], biases[1], x.new_empty(len(x), x.shape[1] - split))
-        self.x, self.h = cell.name_x(x), cell.name_h(h)
+        self.read, self.x = read, cell.name_x(x)
+        biases = [None] * len(products) if weights.bias_hh is None else by_product(cell, weights.bias_hh)
+        rows = by_product(cell, weights.weight_hh)
+        buffers = [x.new_empty(len(x), len(weight)) for weight in rows]
+        self.multiply = [_product(*each) for each in zip(rows, biases, buffers, strict=True)]
+        self.made: dict[int, tuple[Tensor, ...]] = {}
+        self.W = cell.name_recurrent(
+            {
+                gate: partial(self._take, k, i)
+                for k, product in enumerate(products)
+                for i, gate in enumerate(product.gates)
+            }
+        )
         self.project: Product = _same
         if weights.weight_hr is not None:
             self.project = _product(weights.weight_hr, None, x.new_empty(len(x), len(weights.weight_hr)))
-        in_place = cell.in_place_step is not None and weights.weight_hr is None
-        self.advance = cell.in_place_step(x, h, state, self.multiply_second) if in_place else self._by_equations
+        loop = loop_that_runs(cell, weights)
+        self.advance = self._by_equations
+        if loop is not None:
+            in_place = loop.step(x, buffers[0], state, self.multiply[-1])
+
+            def advance() -> None:
+                self.multiply[0](state[0])
+                in_place()
+
+            self.advance = advance
 
     def step(self, below: Tensor) -> Tensor:
         """Tokens, or the outputs of the layer below → the outputs, (B, P or H)."""
         self.read(below)
-        self.multiply(self.state[0])
         self.advance()
         output: Tensor = self.state[0]
         return output
 
     def _by_equations(self) -> None:
-        """The cell's own equations, for a cell without a step of its own in place."""
+        """The cell's own equations, for a cell without a loop in place."""
         cell, state, weight = self.cell, self.state, self.weights.weight_hh
+        self.made.clear()
         masks = cell.draw_masks((1, len(state[0]), self.weights.hidden_size), False, weight) if cell.masks else {}
         extras = {**self.own, **{name: mask[0] for name, mask in masks.items()}}
-        if cell.second_product:
-            vector, gates = cell.before(self.x, self.h, state, **extras)
-            new, _ = cell.after(self.x, self.h, state, gates, self.multiply_second(vector), **extras)
-        else:
-            new, _ = cell.step(self.x, self.h, state, **extras)
+        new, _ = cell.step(self.x, self.W, state, **extras)
         first, *others = new
         # Copies: what a cell returns may lie in a buffer, or in the state before.
         self.state = cell.states(self.project(first).clone(), *(s.clone() for s in others))
+
+    def _take(self, product: int, place: int, vector: Tensor) -> Tensor:
+        if product not in self.made:
+            gates = len(self.cell.recurrence.products[product].gates)
+            self.made[product] = self.multiply[product](vector).chunk(gates, -1)
+        return self.made[product][place]
 
 
 def _same(rows: Tensor) -> Tensor:

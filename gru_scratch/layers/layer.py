@@ -15,7 +15,7 @@ from torch.fx import Proxy
 from torch.nn.utils.rnn import PackedSequence
 
 from gru_scratch.cells.base import Cell
-from gru_scratch.engines.fused.operators import transformed
+from gru_scratch.engines.torch_private import transformed, under_func_transform
 from gru_scratch.engines.weights import is_dense
 from gru_scratch.layers import ragged
 from gru_scratch.layers.dropout import DropoutMasks, dropout
@@ -254,7 +254,7 @@ def _as_one_hot(tokens: Tensor, parameters: list[list[Parameters]]) -> Tensor:
 def _check_tokens(tokens: Tensor, size: int) -> Tensor:
     """Token indices as the engines take them; ValueError for one out of range, where a look is no wait for a device."""
     looks = tokens.device.type == "cpu" and not torch.compiler.is_compiling()
-    if looks and tokens.numel() and torch._C._functorch.maybe_current_level() is None:
+    if looks and tokens.numel() and not under_func_transform():
         least, most = (int(x) for x in torch.aminmax(tokens))
         if least < 0 or most >= size:
             wrong = least if least < 0 else most

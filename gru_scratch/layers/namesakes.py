@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from gru_scratch.cells import Cell, GRUEquations, LSTMEquations, RNNEquations, make_cell
+from gru_scratch.engines.torch_private import is_any_autocast_enabled, let_the_compiler_into
 from gru_scratch.engines.weights import LayerWeights
-from gru_scratch.layers.compiling import let_the_compiler_in
 from gru_scratch.layers.dropout import DropoutMasks, check_dropout
 from gru_scratch.layers.layer import RecurrentLayer
 from gru_scratch.layers.namesake import as_namesake
@@ -24,7 +24,7 @@ RNN_CELLS = {"RNN_TANH": make_cell(RNNEquations("tanh")), "RNN_RELU": make_cell(
 GRU_CELLS = {reset_after: make_cell(GRUEquations(reset_after)) for reset_after in (True, False)}
 LSTM_CELL = make_cell(LSTMEquations())
 
-let_the_compiler_in()
+let_the_compiler_into(RecurrentLayer)
 
 
 class _Namesake(RecurrentLayer, nn.RNNBase):
@@ -144,7 +144,7 @@ class LSTM(_Namesake, nn.LSTM):
         return LSTM_CELL
 
     def check_forward_args(self, input: Tensor, hidden: Any, batch_sizes: Tensor | None) -> None:
-        if batch_sizes is not None and not torch._C._is_any_autocast_enabled():
+        if batch_sizes is not None and not is_any_autocast_enabled():
             check_types(input, hidden, self.all_weights[0][0])  # nn.LSTM looks at a packed batch later, in other words
         super().check_forward_args(input, hidden, batch_sizes)
 

@@ -11,6 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from gru_scratch.engines.torch_private import assert_in_graph, is_batched
+
 
 class Ragged(NamedTuple):
     """The lengths of a batch, and how it was sorted."""
@@ -74,8 +76,8 @@ def check_lengths(lengths: Tensor | Sequence[int], batch: int, steps: int, devic
         raise ValueError(f"lengths must have shape ({batch},), one for each sequence, received {tuple(found.shape)}")
     inside = ((found >= 0) & (found <= steps)).all()
     if torch.compiler.is_compiling():
-        torch._assert_async(inside, f"lengths must be between 0 and {steps}")
-    elif found.device.type != "meta" and not _under_vmap(found) and not inside:
+        assert_in_graph(inside, f"lengths must be between 0 and {steps}")
+    elif found.device.type != "meta" and not is_batched(found) and not inside:
         raise ValueError(f"lengths must be between 0 and {steps}, received {found.tolist()}")
     return found.long()
 
@@ -83,18 +85,13 @@ def check_lengths(lengths: Tensor | Sequence[int], batch: int, steps: int, devic
 def from_lengths(lengths: Tensor, steps: int) -> Ragged | None:
     """Sort by length; None where every sequence has all the steps."""
     looks = not torch.compiler.is_compiling() and lengths.device.type == "cpu"  # elsewhere a look would wait
-    looks = looks and not _under_vmap(lengths)
+    looks = looks and not is_batched(lengths)
     if looks and bool((lengths == steps).all()):
         return None
     if looks and bool((lengths[:-1] >= lengths[1:]).all()):
         return Ragged(lengths, None, None)
     order = lengths.argsort(descending=True, stable=True)
     return Ragged(lengths.index_select(0, order), order, order.argsort())
-
-
-def _under_vmap(x: Tensor) -> bool:
-    """Whether it stands for many tensors, of which none can be looked at."""
-    return torch._C._functorch.is_batchedtensor(x)
 
 
 def packed_lengths(batch_sizes: Tensor, total: int) -> Tensor:

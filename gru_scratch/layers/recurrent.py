@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.nn import init
 
 from gru_scratch.cells import Cell, Zoneout, make_cell
+from gru_scratch.engines.torch_private import is_any_autocast_enabled
+from gru_scratch.engines.trace import reads_of
 from gru_scratch.engines.weights import LayerWeights
 from gru_scratch.layers.dropout import DropoutMasks, check_dropout
 from gru_scratch.layers.layer import RecurrentLayer
@@ -29,7 +31,7 @@ class Recurrent(RecurrentLayer, nn.Module):
     Args:
         cell: a :class:`gru_scratch.cells.Cell` or its class.
         input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, device, dtype: as ``nn.LSTM``'s.
-        proj_size: as for ``nn.LSTM``, where the cell is ``projectable``.
+        proj_size: as for ``nn.LSTM``, where the cell reads its first state through products alone.
         engine: "fused", or "textbook": the plain loop that autograd differentiates, slow, open to second derivatives.
         zoneout: the probability that a unit keeps its old state for a step, or one for each state of the cell.
         dropout_masks: of ``dropout``. "torch": those that ``nn.LSTM`` draws under the same seed; "quick": others, on a
@@ -66,9 +68,12 @@ class Recurrent(RecurrentLayer, nn.Module):
         check_dropout(dropout_masks, weight_dropout)
         self.engine, self.dropout_masks = check_engine(engine), dropout_masks
         self.weight_dropout = float(weight_dropout)
-        self.cell = make_cell(cell) if zoneout == 0 else make_cell(Zoneout(make_cell(cell), zoneout))
+        _check_options(input_size, hidden_size, num_layers, bias, batch_first, dropout, proj_size)
+        self.cell = make_cell(cell, hidden_size)
+        if zoneout != 0:
+            self.cell = make_cell(Zoneout(self.cell, zoneout), hidden_size)
         self.zoneout = zoneout
-        _check_options(self.cell, input_size, hidden_size, num_layers, bias, batch_first, dropout, proj_size)
+        _check_cell(self.cell, proj_size)
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout = bias, batch_first, float(dropout)
         self.bidirectional, self.proj_size = bidirectional, proj_size
@@ -95,11 +100,13 @@ class Recurrent(RecurrentLayer, nn.Module):
     def _shapes(self, layer: int) -> dict[str, tuple[int, ...]]:
         """Names and shapes of one layer's parameters in one direction, in the order of ``state_dict``."""
         H, state = self.hidden_size, self.proj_size or self.hidden_size
-        rows = len(self.cell.gates) * H
+        rows, recurrent_rows = len(self.cell.gates) * H, len(self.cell.recurrence.gates) * H
         width = self.input_size if layer == 0 else state * (2 if self.bidirectional else 1)
-        shapes: dict[str, tuple[int, ...]] = {"weight_ih": (rows, width), "weight_hh": (rows, state)}
+        shapes: dict[str, tuple[int, ...]] = {"weight_ih": (rows, width), "weight_hh": (recurrent_rows, state)}
         if self.bias:
-            shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
+            shapes |= {"bias_ih": (rows,), "bias_hh": (recurrent_rows,)}
+        if not recurrent_rows:
+            shapes = {name: shape for name, shape in shapes.items() if not name.endswith("_hh")}
         if self.proj_size:
             shapes["weight_hr"] = (self.proj_size, H)
         return shapes | {name: param.sizes(H) for name, param in self.cell.params.items()}
@@ -131,6 +138,8 @@ class Recurrent(RecurrentLayer, nn.Module):
     def _named(self, names: list[str]) -> Parameters:
         named = {name.rpartition("_l")[0]: getattr(self, name) for name in names}
         own = {name: named.pop(name) for name in self.cell.params}
+        if not self.cell.recurrence.gates:
+            named["weight_hh"] = named["weight_ih"].new_empty(0, self.hidden_size)
         return Parameters(LayerWeights(**named), own)
 
     def initial_state(
@@ -145,7 +154,7 @@ class Recurrent(RecurrentLayer, nn.Module):
     def check_forward_args(self, input: Tensor, hidden: Any, batch_sizes: Tensor | None) -> None:
         """The checks of ``torch.nn``'s layers."""
         weight = getattr(self, self._all_weights[0][0])
-        if input.dtype != weight.dtype and not torch._C._is_any_autocast_enabled():
+        if input.dtype != weight.dtype and not is_any_autocast_enabled():
             raise ValueError(
                 f"RNN input dtype ({input.dtype}) does not match weight dtype ({weight.dtype}). "
                 f"Convert input: input.to({weight.dtype}), or convert model: model.to({input.dtype})"
@@ -192,7 +201,6 @@ class Recurrent(RecurrentLayer, nn.Module):
 
 
 def _check_options(
-    cell: Cell,
     input_size: int,
     hidden_size: int,
     num_layers: int,
@@ -201,7 +209,7 @@ def _check_options(
     dropout: float,
     proj_size: int,
 ) -> None:
-    """The checks of ``torch.nn``'s constructors, in their words, and what the cell cannot do."""
+    """The checks of ``torch.nn``'s constructors, in their words."""
     if not isinstance(dropout, numbers.Number) or isinstance(dropout, bool) or not 0 <= dropout <= 1:
         raise ValueError(
             "dropout should be a number in range [0, 1] representing the probability of an element being zeroed"
@@ -220,7 +228,11 @@ def _check_options(
         raise ValueError("proj_size should be a positive integer or zero to disable projections")
     if proj_size >= hidden_size:
         raise ValueError("proj_size has to be smaller than hidden_size")
-    if proj_size and not cell.projectable:
+
+
+def _check_cell(cell: Cell, proj_size: int) -> None:
+    """What a layer cannot do with this cell."""
+    if proj_size and not reads_of(cell).is_projectable(cell):
         raise ValueError(f"{cell!r} reads its first state, so a layer cannot project it: proj_size must be 0")
     reserved = set(LayerWeights._fields) & set(cell.params)
     if reserved:

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from gru_scratch.cells.base import Cell
-from gru_scratch.engines import fused, textbook
+from gru_scratch.engines import operators, textbook
 from gru_scratch.engines.weights import LayerWeights
 from gru_scratch.layers.dropout import keep
 from gru_scratch.layers.ragged import Ragged, flip
 
-ENGINES: dict[str, Callable[..., tuple[Tensor, Any]]] = {"fused": fused.run, "textbook": textbook.run}
+ENGINES: dict[str, Callable[..., tuple[Tensor, Any]]] = {"fused": operators.fused, "textbook": textbook.run}
 
 
 def check_engine(engine: str) -> str:

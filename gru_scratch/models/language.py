@@ -14,11 +14,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gru_scratch.layers.dropout import DropoutMasks, dropout
+from gru_scratch.scratch import gru, lstm, rnn
 
 Device = torch.device | str | None
 GetParams = Callable[[int, int, Any], list[Tensor]]
 InitState = Callable[[int, int, Any], Any]
 ForwardFn = Callable[[Tensor, Any, list[Tensor]], tuple[Tensor, Any]]
+
+SCRATCH_FUNCTIONS: dict[str, tuple[GetParams, InitState, ForwardFn]] = {
+    "rnn": (rnn.get_rnn_params, rnn.init_rnn_state, rnn.rnn),
+    "gru": (gru.get_gru_params, gru.init_gru_state, gru.gru),
+    "lstm": (lstm.get_lstm_params, lstm.init_lstm_state, lstm.lstm),
+}
+"""Parameters, first state and forward of each of the book's cells: what `RNNModelScratch` is made of."""
 
 
 class RNNModelScratch:

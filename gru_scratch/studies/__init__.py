@@ -1,1 +1,1 @@
-"""What the gates do: collected values, no drawing."""
+"""What a trained cell does: one folder a study, its values and its drawing together."""

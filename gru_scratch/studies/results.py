@@ -1,40 +1,52 @@
-"""What a study leaves behind: a picture, and its numbers beside it as JSON."""
+"""What a study or a comparison leaves behind: its folder, pictures, and the numbers beside them as JSON."""
 
 from __future__ import annotations
 
 import json
 import math
+import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
-from gru_scratch.training.checkpoint import write_atomically
+from gru_scratch.text.files import write_atomically
 
 
 def claim_folder(out: Path | None, name: str) -> Path:
     """Make the folder to write into: ``out``, new or empty, else the first free of runs/NAME, runs/NAME-2, ...
 
     Raises:
-        ValueError: ``out`` holds something: what was there before is never written over; or it is no folder.
-        OSError: it cannot be made.
+        ValueError: ``out`` holds something: what was there before is never written over; or it cannot be written to.
     """
     if out is not None:
-        if out.exists() and not out.is_dir():
-            raise ValueError(f"expected a folder to write into, received {out}, which is none")
-        out.mkdir(parents=True, exist_ok=True)
-        if any(out.iterdir()):
-            raise ValueError(f"{out} is not empty: give --out a new folder")
-        return out
-    number = 1
-    while True:
+        return _make(out)
+    for number in count(1):
         folder = Path("runs") / (name if number == 1 else f"{name}-{number}")
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            number += 1
-        else:
-            return folder
+        if not folder.exists():
+            return _make(folder)
+    raise AssertionError("numbers do not end")
+
+
+def _make(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        taken = any(folder.iterdir())
+        if not taken:
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+    except OSError as error:
+        raise ValueError(f"cannot write to the folder {folder}: {error.strerror}") from error
+    if taken:
+        raise ValueError(f"the folder {folder} is not empty: expected a new one")
+    return folder
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Leave nothing behind where nothing was written."""
+    if folder.exists() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def save_study(folder: Path, name: str, numbers: Mapping[str, Any], pictures: Mapping[str, bytes]) -> list[Path]:

@@ -10,23 +10,73 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import mmap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from gru_scratch.text.corpus import check_file
-from gru_scratch.text.locking import Lock
-from gru_scratch.text.mapped import MappedTokens
+from gru_scratch.text.files import Lock, replacing
 from gru_scratch.text.stream import check_not_empty, count_tokens, encoder, number_type, read_pieces
 from gru_scratch.text.vocab import Vocab
 
 FORMAT = 1
+BYTES_BEFORE_RELEASE = 1 << 25
+BYTES_A_FAULT = 1 << 20  # what a system may map around the one page that was asked for (Linux 6.18: up to 2 MB)
 
 Progress = Callable[[str, int, int], object]
 """Told what is being done, how many bytes more are done, and of how many."""
+
+
+class MappedTokens:
+    """The tokens of a file as a row (N,): `len`, slices (which are such rows), and windows as tensors.
+
+    Pages that were read are given back to the system's cache now and then, so that the process's own memory does not
+    grow with what it has seen.
+    """
+
+    def __init__(self, path: Path, dtype: np.dtype[Any]) -> None:
+        with open(path, "rb") as file:
+            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._numbers: NDArray[Any] = np.frombuffer(self._map, dtype)
+        self._touched = 0
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __getitem__(self, part: slice) -> MappedTokens:
+        view = object.__new__(MappedTokens)
+        view._map, view._numbers, view._touched = self._map, self._numbers[part], 0
+        return view
+
+    def windows(self, starts: NDArray[np.int64], length: int) -> Tensor:
+        """The tokens from each of B places on, (B, length) int64."""
+        numbers = np.stack([self._numbers[start : start + length] for start in starts])
+        self._release(len(starts) * max(BYTES_A_FAULT, length * self._numbers.itemsize))
+        return torch.from_numpy(numbers.astype(np.int64))
+
+    def counts(self, size: int) -> Tensor:
+        """How often each of the numbers 0 .. size - 1 occurs, (size,) int64."""
+        total = np.zeros(size, np.int64)
+        step = 1 << 20
+        for start in range(0, len(self), step):
+            part = self._numbers[start : start + step]
+            total += np.bincount(part, minlength=size)
+            self._release(part.nbytes)
+        return torch.from_numpy(total)
+
+    def _release(self, touched: int) -> None:
+        self._touched += touched
+        if self._touched > BYTES_BEFORE_RELEASE and hasattr(self._map, "madvise"):
+            self._map.madvise(mmap.MADV_DONTNEED)
+            self._touched = 0
 
 
 @dataclass(frozen=True)
@@ -71,8 +121,7 @@ def open_token_file(
     marks = [text.name, kind, *([cleaning] if cleaning != "raw" else []), *([f"min{min_freq}"] if min_freq > 1 else [])]
     path = folder / (".".join(marks) + ".tokens")
     wanted = {"format": FORMAT, "tokens": kind, "cleaning": cleaning, "min_freq": min_freq}
-    lock = Lock(folder)
-    try:
+    with Lock(folder) as lock:
         lock.wait()
         notice = None
         if path.exists() or _description(path).exists():
@@ -83,8 +132,6 @@ def open_token_file(
                 notice = f"{path} is made anew: {error}"
         sha256 = _make(path, text, wanted, lambda task, done: progress(task, done, text.stat().st_size))
         return TokenFile(*_read(path, wanted | {"source_sha256": sha256}), sha256, notice)
-    finally:
-        lock.release()
 
 
 def _make(path: Path, text: Path, wanted: dict[str, Any], progress: Callable[[str, int], object]) -> str:
@@ -148,19 +195,11 @@ def _file_sha256(path: Path, progress: Callable[[int], object] = lambda done: No
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[Any]:
-    """A file to write, which takes the place of `path` once it is whole and on the disk, or else is gone again."""
-    temporary = path.with_name(path.name + ".tmp")
+def _replacing(path: Path) -> Iterator[IO[bytes]]:
+    """As `replacing`, with advice where the file cannot be written."""
     try:
-        with open(temporary, "wb") as file:
+        with replacing(path) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         reason = error.strerror or error
         raise OSError(f"cannot write {path}: {reason}; token_dir names another folder for it") from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

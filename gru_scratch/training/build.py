@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,16 +14,17 @@ from gru_scratch.check import check_cell
 from gru_scratch.convert import scratch_to_torch, torch_to_scratch
 from gru_scratch.layers import GRU, LSTM, RNN, Recurrent
 from gru_scratch.layers.dropout import DropoutMasks
-from gru_scratch.models.language import ForwardFn, GetParams, InitState, RNNModel, RNNModelScratch
-from gru_scratch.scratch import gru, lstm, rnn
+from gru_scratch.layers.initial import add_forget_bias, initialise
+from gru_scratch.models.language import (
+    SCRATCH_FUNCTIONS,
+    ForwardFn,
+    GetParams,
+    InitState,
+    RNNModel,
+    RNNModelScratch,
+)
 from gru_scratch.training.config import TrainConfig
-from gru_scratch.training.initial import add_forget_bias, initialise
 
-SCRATCH: dict[str, tuple[GetParams, InitState, ForwardFn]] = {
-    "rnn": (rnn.get_rnn_params, rnn.init_rnn_state, rnn.rnn),
-    "gru": (gru.get_gru_params, gru.init_gru_state, gru.gru),
-    "lstm": (lstm.get_lstm_params, lstm.init_lstm_state, lstm.lstm),
-}
 BUILTIN: dict[str, type[nn.RNNBase]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 LAYERS: dict[str, Any] = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
 
@@ -47,7 +49,6 @@ def build_model(config: TrainConfig, vocab_size: int, device: torch.device, cell
         ValueError: the model does not fit into memory; or as `resolve_cell`, and `check_cell` for a user's cell.
         FileNotFoundError: there is no file of the cell.
     """
-    config.validate()
     try:
         if config.is_the_books:
             return _books_model(config, vocab_size, device)
@@ -59,7 +60,8 @@ def build_model(config: TrainConfig, vocab_size: int, device: torch.device, cell
             tie_weights=config.tie_weights,
             dropout_masks=_masks(config),
         )
-        initialise(model, config.init)
+        if config.init in ("book", "orthogonal"):
+            initialise(model, config.init)
         if config.forget_bias:
             add_forget_bias(model, config.forget_bias)
         return model.to(device, number_type(config))
@@ -70,7 +72,7 @@ def build_model(config: TrainConfig, vocab_size: int, device: torch.device, cell
 def _books_model(config: TrainConfig, vocab_size: int, device: torch.device) -> Model:
     """One layer with the book's initial numbers, drawn in its order, and with its one bias a gate."""
     dtype = number_type(config)
-    scratch = RNNModelScratch(vocab_size, config.num_hiddens, device, *_in_type(dtype, *SCRATCH[config.cell]))
+    scratch = RNNModelScratch(vocab_size, config.num_hiddens, device, *_in_type(dtype, *SCRATCH_FUNCTIONS[config.cell]))
     if config.engine == "textbook" and not config.forget_bias:
         return scratch
     model = RNNModel(_layer(config, vocab_size), vocab_size).to(device, dtype)
@@ -193,18 +195,16 @@ def count_parameters(model: Model) -> int:
     return sum(param.numel() for param in params if param.requires_grad)
 
 
-def pick_device(name: str) -> torch.device:
+def pick_device(name: str, allowed: Sequence[str] = ("auto", "cpu", "cuda", "mps")) -> torch.device:
     """The device of that name; "auto" is a GPU where there is one, else the CPU. ValueError if it is not here."""
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if name == "auto":
+    if re.sub(r"(?<=.):[0-9]+$", "", name) not in allowed:
+        *names, last = (form for kind in allowed for form in (("cuda", "cuda:N") if kind == "cuda" else (kind,)))
+        raise ValueError(f"device must be {', '.join(names)} or {last}, received {name!r}")
+    if name.startswith("auto"):
         return torch.device("cuda" if gpus else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ValueError(f"device must be auto, cpu, cuda, cuda:N or mps, received {name!r}") from None
+    device = torch.device(name)
     present = {"cpu": True, "cuda": (device.index or 0) < gpus, "mps": torch.backends.mps.is_available()}
-    if device.type not in present:
-        raise ValueError(f"device must be auto, cpu, cuda, cuda:N or mps, received {name!r}")
     if not present[device.type]:
         raise ValueError(f"device {name!r} is not here: PyTorch sees {gpus} CUDA devices on this machine")
     return device

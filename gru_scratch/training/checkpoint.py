@@ -1,4 +1,4 @@
-"""Files that are whole or not there: atomic writing, checksums, and the resumable `state`.
+"""The files of a run folder with their checksums, and the resumable `state`.
 
 No function here unpickles anything.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,19 +16,10 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from gru_scratch.text.files import discard_aside, take_places, write_atomically, written_aside
+
 MANIFEST = "manifest.json"
 _DIGEST_BYTES = hashlib.sha256().digest_size
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write `content` to `path` so that at any moment `path` holds all of the old bytes or all of the new."""
-    temporary = _write_aside(path, content)
-    try:
-        os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -43,26 +33,19 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
         sums = read_manifest(folder)
     except ValueError:
         sums = {}
-    temporaries: dict[str, Path] = {}
+    paths = [folder / name for name in files]
     try:
         for name, content in files.items():
-            temporaries[name] = _write_aside(folder / name, content)
+            with written_aside(folder / name) as file:
+                file.write(content)
             known = sums.get(name, [])
             old = [_sha256((folder / name).read_bytes())] if known and (folder / name).exists() else []
             sums[name] = list(dict.fromkeys([_sha256(content), *(each for each in old if each in known)]))
         write_atomically(folder / MANIFEST, _to_json({"sha256": sums}))
-        for name, temporary in temporaries.items():
-            os.replace(temporary, folder / name)
-    except OSError:  # a full disk: what is not in its place is of no use
-        for temporary in temporaries.values():
-            temporary.unlink(missing_ok=True)
+    except OSError:
+        discard_aside(paths)
         raise
-    _sync_folder(folder)
-
-
-def holds_nothing(folder: Path) -> bool:
-    """Whether a folder is empty, but for a part of the first `state` of a run that was killed while it wrote it."""
-    return not {path.name for path in folder.iterdir()} - {"state.tmp"}
+    take_places(paths)
 
 
 def read_manifest(folder: Path) -> dict[str, list[str]]:
@@ -134,29 +117,6 @@ def read_snapshot(path: Path) -> Snapshot:
     if "record" not in metadata:
         raise ValueError(f"{path} is no state of a run: it has no record")
     return Snapshot(read_tensors(payload, path), json.loads(metadata["record"]))
-
-
-def _write_aside(path: Path, content: bytes) -> Path:
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError:  # a full disk: do not keep the part that fitted
-        temporary.unlink(missing_ok=True)
-        raise
-    return temporary
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make renames last through a loss of power, where the system lets a folder be synced."""
-    if hasattr(os, "O_DIRECTORY"):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _sha256(content: bytes) -> str:

@@ -11,11 +11,9 @@ from torch import Tensor
 
 from gru_scratch.text.batches import Corpus
 from gru_scratch.text.corpus import Source, find_text, is_the_books
-from gru_scratch.text.kinds import join_tokens
-from gru_scratch.text.mapped import MappedTokens
 from gru_scratch.text.stream import check_not_empty, count_tokens, encoder, read_pieces
-from gru_scratch.text.token_file import Progress, open_token_file
-from gru_scratch.text.vocab import Vocab
+from gru_scratch.text.token_file import MappedTokens, Progress, open_token_file
+from gru_scratch.text.vocab import Vocab, join_tokens
 from gru_scratch.training.config import TrainConfig
 
 VAL_FRACTION = 0.1
@@ -68,7 +66,6 @@ def read_run_text(config: TrainConfig, progress: Progress = lambda task, done, t
 
     Raises what `find_text` and `open_token_file` raise, and ValueError for a text of which no token is left.
     """
-    config.validate()
     source = find_text(config.text)
     cleaning = config.cleaning
     if cleaning == "auto":

@@ -1,10 +1,12 @@
-"""The loss on a text that the model is not trained on: with the state carried along, or in windows from zero."""
+"""What a model has learnt: its loss on a text that it is not trained on, and signs that it learns nothing."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,10 +15,46 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gru_scratch.text.batches import Corpus
-from gru_scratch.text.mapped import MappedTokens
+from gru_scratch.text.token_file import MappedTokens
 from gru_scratch.training.loop import CharModel, Meter
 
 WINDOWS_AT_A_TIME = 256
+TEST_WINDOW = 64
+"""Steps of a window of the test: the context of nanoGPT's small model of characters."""
+MIN_UPDATES = 300
+"""So many updates a model may take before it has to know more than frequencies."""
+MARGIN = 0.97
+
+
+@dataclass(frozen=True)
+class FinalLosses:
+    """The one look at the test part of a text, when a run ends; losses in nats a token."""
+
+    carried: float
+    """Of the whole text from end to end, the state carried along."""
+    windows: float | None
+    """Of windows of `TEST_WINDOW` tokens, each from a zero state; None where the text is shorter than one."""
+    tokens: int
+    weights: str
+    """Which parameters were tested: last or best."""
+
+    def lines(self) -> list[str]:
+        """For people."""
+        lines = [
+            f"test loss {self.carried:.4f} nats ({self.weights} parameters, {self.tokens:,} tokens, state carried)"
+        ]
+        if self.windows is not None:
+            lines.append(f"test loss {self.windows:.4f} nats in windows of {TEST_WINDOW} from a zero state")
+        return lines
+
+
+def final_losses(net: CharModel, tokens: Corpus, device: torch.device, weights: str) -> FinalLosses:
+    """Evaluate a model on the test part, (K,); `weights` says which parameters it has."""
+    windows = None
+    carried = evaluate(net, tokens, device, rows=1, num_steps=1024).loss
+    if len(tokens) > TEST_WINDOW:
+        windows = evaluate_windows(net, tokens, device, num_steps=TEST_WINDOW).loss
+    return FinalLosses(carried, windows, len(tokens), weights)
 
 
 @torch.no_grad()
@@ -77,3 +115,27 @@ def evaluating(net: object) -> Iterator[None]:
         yield
     finally:
         module.train(was_training)
+
+
+def unigram_loss(counts: Tensor) -> float:
+    """The loss in nats a token of guessing by frequency alone, from how often each token occurs, (V,)."""
+    shares = counts[counts > 0].double() / counts.sum()
+    return float(-(shares * torch.log(shares)).sum())
+
+
+def advice_if_stuck(history: Sequence[Mapping[str, Any]], unigram: float) -> str | None:
+    """One line if the loss of the last record is no better than the unigram loss after `MIN_UPDATES`; else None.
+
+    A text that frequencies alone predict (of one repeated character, say) has nothing to be stuck at.
+    """
+    if not history or history[-1]["update"] < MIN_UPDATES or unigram < 0.05:
+        return None
+    loss = history[-1]["train_loss"]
+    if loss < MARGIN * unigram:
+        return None
+    return (
+        f"after {history[-1]['update']:,} updates the training loss is {loss:.3f} nats, and guessing each token by its "
+        f"frequency alone gives {unigram:.3f}: nothing of the order of the text is learnt. Try a larger lr (a smaller "
+        f"one if the gradients are clipped all the time), init torch or orthogonal, optimizer adamw with lr 0.002, or "
+        f"fewer layers"
+    )

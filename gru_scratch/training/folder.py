@@ -15,9 +15,9 @@ manifest.json       SHA-256 sums of the others, but `state`, which carries its o
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,52 +26,48 @@ import torch
 from torch import Tensor, nn
 
 from gru_scratch.cells import CellFile, is_path
+from gru_scratch.engines.names import Engine
+from gru_scratch.text.files import Lock, make_empty, make_folder, write_atomically
 from gru_scratch.text.vocab import Vocab
 from gru_scratch.training.build import Model, build_model, set_weights
 from gru_scratch.training.checkpoint import (
     Snapshot,
-    holds_nothing,
     pack_snapshot,
     read_json,
+    read_snapshot,
     read_tensors,
     read_verified,
-    write_atomically,
     write_files,
 )
-from gru_scratch.training.config import Engine, TrainConfig
+from gru_scratch.training.config import TrainConfig
 from gru_scratch.training.curve import draw_curve
+from gru_scratch.training.options import RunOptions
+from gru_scratch.training.text_task import FORMAT
 from gru_scratch.training.trainer import Trainer
 
-FORMAT = 1
+STATE = "state"
+LEFTOVERS = (f"{STATE}.tmp",)
+"""What a run that was killed while it wrote its first state leaves behind."""
 X_AXES = {"epochs": "epoch", "max_updates": "update", "minutes": "minutes"}
 
 
-def create_folder(config: TrainConfig) -> Path:
-    """Make the folder that `config` asks for: `out`, new or empty, else the first free of runs/CELL-ENGINE, ...-2, ...
-
-    Raises ValueError if `out` holds anything, for what was there before is never written over, or cannot be made.
-    """
-    if config.out is not None:
-        try:
-            config.out.mkdir(parents=True, exist_ok=True)
-            taken = not holds_nothing(config.out)
-        except OSError as error:
-            raise ValueError(f"cannot make the run folder {config.out}: {error.strerror}") from error
-        if taken:
-            raise ValueError(f"the run folder {config.out} is not empty: expected a new one")
-        return config.out
-    name, number = f"{config.cell_name}-{config.engine}", 1
-    while True:
-        folder = Path("runs") / (name if number == 1 else f"{name}-{number}")
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            number += 1
-        else:
-            return folder
+def create_folder(options: RunOptions) -> Path:
+    """Make the folder that a run asks for; ValueError as `make_folder`."""
+    return make_folder(options.out, options.folder_name, what="run folder", leftovers=LEFTOVERS)
 
 
-def save_run(folder: Path, trainer: Trainer, sample: str | None, snapshot: Snapshot | None = None) -> None:
+@contextmanager
+def only_writer(folder: Path, *, new: bool) -> Iterator[None]:
+    """Within the block no other run writes to `folder`. ValueError if one does, or has since a `new` one was made."""
+    with Lock(folder) as lock:
+        if not lock.take():
+            raise ValueError(f"another run is writing to {folder}")
+        if new and not make_empty(folder, LEFTOVERS):
+            raise ValueError(f"another run has written to {folder}")
+        yield
+
+
+def save_run(folder: Path, trainer: Trainer[Any], sample: str | None, snapshot: Snapshot | None = None) -> None:
     """Write the files of the folder anew, `state` first: the rest can be made from it.
 
     Args:
@@ -80,22 +76,20 @@ def save_run(folder: Path, trainer: Trainer, sample: str | None, snapshot: Snaps
 
     Raises OSError, with the folder, if a file cannot be written; those that were there before are then still whole.
     """
-    config, text = trainer.config, trainer.text
+    task, state = trainer.task, trainer.state
     snapshot = trainer.snapshot() if snapshot is None else snapshot
     files = {
-        "config.json": _json(_describe(trainer)),
-        "vocab.json": (text.vocab.to_json() + "\n").encode(),
-        "metrics.jsonl": "".join(json.dumps(record) + "\n" for record in trainer.history).encode(),
+        **task.files(),
+        "metrics.jsonl": "".join(json.dumps(record) + "\n" for record in state.history).encode(),
         "model.safetensors": _pack(trainer.final_weights()),
     }
-    if trainer.best:
-        files["best.safetensors"] = _pack(trainer.best)
+    if state.best:
+        files["best.safetensors"] = _pack(state.best)
     if sample is not None:
-        title = f"{config.cell_name} ({config.engine}, {config.num_hiddens} units) on {text.source.name}"
-        files["curve.png"] = draw_curve(trainer.history, title, X_AXES[trainer.bound.kind])
+        files["curve.png"] = draw_curve(state.history, task.title, X_AXES[trainer.bound.kind])
         files["sample.txt"] = sample.encode()
     try:
-        write_atomically(folder / "state", pack_snapshot(snapshot))
+        write_atomically(folder / STATE, pack_snapshot(snapshot))
         write_files(folder, files)
     except OSError as error:
         raise OSError(
@@ -106,6 +100,24 @@ def save_run(folder: Path, trainer: Trainer, sample: str | None, snapshot: Snaps
 def save_test(folder: Path, result: dict[str, Any]) -> None:
     """Write test.json."""
     write_files(folder, {"test.json": _json(result)})
+
+
+def read_state(folder: Path) -> Snapshot:
+    """The state of a run. FileNotFoundError or ValueError, with the path, where there is none or it is damaged."""
+    if not folder.exists():
+        raise FileNotFoundError(f"there is no run folder {folder}")
+    path = folder / STATE
+    if not path.is_file():
+        raise ValueError(f"{folder} is not a run that can go on: it has no file {STATE}")
+    return read_snapshot(path)
+
+
+def stored_config(folder: Path) -> TrainConfig:
+    """The options that a run was made with. ValueError if they are not this version's, else as `read_state`."""
+    try:
+        return TrainConfig.from_json(read_state(folder).record["options"])
+    except KeyError as error:
+        raise ValueError(f"{folder / STATE} is of another version of this program: {error}") from None
 
 
 def _pack(weights: Mapping[str, Tensor]) -> bytes:
@@ -186,38 +198,6 @@ def _cell_file(folder: Path, config: TrainConfig, recorded: Any, given: str | No
     except (ValueError, FileNotFoundError) as error:
         raise type(error)(f"{error}; a cell given as path/to/file.py:{file.name} would be taken instead") from None
     return file
-
-
-def _describe(trainer: Trainer) -> dict[str, Any]:
-    config, text = trainer.config, trainer.text
-    return {
-        "format": FORMAT,
-        "options": config.to_json(),
-        "model": {
-            "vocab_size": len(text.vocab),
-            "reset_after": config.resets_after,
-            "cell_file": None if trainer.cell_file is None else asdict(trainer.cell_file),
-        },
-        "text": {
-            "name": text.source.name,
-            "path": str(text.source.path.absolute()),
-            "sha256": text.sha256,
-            "cleaning": text.cleaning,
-            "tokens": text.kind,
-            "trained_on": len(text.train),
-            "held_out": len(text.held_out),
-            "held_out_label": text.held_out_label,
-            "tested_on": len(text.test),
-        },
-        "versions": {"gru_scratch": _own_version(), "torch": torch.__version__},
-    }
-
-
-def _own_version() -> str:
-    try:
-        return version("gru_scratch")
-    except PackageNotFoundError:
-        return "not installed"
 
 
 def _json(value: object) -> bytes:

@@ -1,4 +1,4 @@
-"""The training loop: one, for models made of functions and for modules alike.
+"""The training loop over a text: one, for models made of functions and for modules alike.
 
 Source: Dive into Deep Learning, section 8.5 (`train_epoch_ch8`), with the same arithmetic in the same order.
 """
@@ -14,15 +14,13 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from gru_scratch.training.update import NotFiniteError, grad_clipping
+from gru_scratch.training.update import Updater, grad_clipping, make_update
 
 State = Any
 """What a model carries from one batch to the next: a tensor, or a tuple of tensors."""
 Batch = tuple[Tensor, Tensor]
 """Characters and the characters that follow them, each (B, T), whole numbers."""
 Loss = Callable[[Tensor, Tensor], Tensor]
-Updater = torch.optim.Optimizer | Callable[[int], object]
-"""An optimiser, or a function of the batch size that updates the parameters and zeroes their gradients."""
 
 
 class CharModel(Protocol):
@@ -101,38 +99,35 @@ def updates(
     device: torch.device,
     *,
     carry_state: bool,
-    clip: float | Callable[[], float] = 1.0,
+    clip: float = 1.0,
     state: State = None,
 ) -> Iterator[Update]:
     """Train `net` on `batches`, and yield after each update of its parameters.
 
     With `carry_state` a batch starts from the state that the batch before left, cut off from its gradient (sequential
     sampling); `state` is then the one to start from. Without it every batch starts from the zero state (random
-    sampling). `clip` is the largest norm that the gradients may have, or a function that clips them and returns what
-    their norm was.
+    sampling). `clip` is the largest norm that the gradients may have.
 
     Raises NotFiniteError before an update that a loss or a gradient would spoil: the parameters are still good.
     """
-    for X, Y in batches:
-        if state is None or not carry_state:
-            state = net.begin_state(batch_size=X.shape[0], device=device)
-        else:
-            state = detached(state)
-        y = Y.T.reshape(-1).to(device)  # (T * B,), time first, as the logits
-        y_hat, state = net(X.to(device), state)
-        l = loss(y_hat, y.long()).mean()  # noqa: E741 - the book's name
-        summed_loss = float(l.detach() * y.numel())
-        if not math.isfinite(summed_loss):
-            raise NotFiniteError(f"the loss became NaN or infinite ({summed_loss})")
-        if isinstance(updater, torch.optim.Optimizer):
-            updater.zero_grad()
-        l.backward()  # type: ignore[no-untyped-call]
-        norm = clip() if callable(clip) else grad_clipping(net, clip)  # type: ignore[arg-type]  # it has parameters
-        if isinstance(updater, torch.optim.Optimizer):
-            updater.step()
-        else:
-            updater(1)  # the loss is a mean already
-        yield Update(summed_loss, y.numel(), norm, state)
+    for batch in batches:
+        mean, count, state = batch_loss(net, batch, loss, device, state if carry_state else None)
+        made = make_update(mean, count, updater, lambda: grad_clipping(net, clip))  # type: ignore[arg-type]  # it has parameters
+        yield Update(made.summed_loss, count, made.norm, state)
+
+
+def batch_loss(
+    net: CharModel, batch: Batch, loss: Loss, device: torch.device, state: State = None
+) -> tuple[Tensor, int, State]:
+    """The mean loss of a batch, the number of its tokens, and the state after it.
+
+    It starts from `state`, cut off from the gradient; from the zero state without one.
+    """
+    X, Y = batch
+    state = net.begin_state(batch_size=X.shape[0], device=device) if state is None else detached(state)
+    y = Y.T.reshape(-1).to(device)  # (T * B,), time first, as the logits
+    y_hat, state = net(X.to(device), state)
+    return loss(y_hat, y.long()).mean(), y.numel(), state
 
 
 def train_epoch(

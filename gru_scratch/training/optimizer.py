@@ -3,40 +3,36 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from gru_scratch.models.language import RNNModel, RNNModelScratch
-from gru_scratch.training.config import TrainConfig
-from gru_scratch.training.update import grad_clipping, named_parameters, not_finite, sgd
-
-Model = RNNModelScratch | RNNModel
+from gru_scratch.training.options import OptimisationOptions
+from gru_scratch.training.update import HasParams, Updater, grad_clipping, named_parameters, not_finite, sgd
 
 
 class Optimizer:
     """Updates the parameters of a model at a rate that may change: `optimizer.lr`, then `clip`, then `step`."""
 
-    def __init__(self, config: TrainConfig, model: Model) -> None:
-        self.config, self.model = config, model
+    def __init__(self, model: nn.Module | HasParams, options: OptimisationOptions) -> None:
+        self.model, self.kind, self.theta, self.lr = model, options.optimizer, options.clip, options.lr
         self.named = named_parameters(model)
-        self.lr = config.lr
         self.inner: torch.optim.Optimizer | None = None
-        if config.optimizer == "adamw":
+        if self.kind == "adamw":
             self.inner = torch.optim.AdamW(
-                _groups([param for _, param in self.named], config.weight_decay),
-                lr=config.lr,
-                betas=(config.beta1, config.beta2),
+                _groups([param for _, param in self.named], options.weight_decay),
+                lr=options.lr,
+                betas=(options.beta1, options.beta2),
                 fused=True,
             )
         elif isinstance(model, nn.Module):
-            self.inner = torch.optim.SGD([param for _, param in self.named], config.lr)
+            self.inner = torch.optim.SGD([param for _, param in self.named], options.lr)
 
     @property
-    def updater(self) -> torch.optim.Optimizer | Callable[[int], object]:
-        """What the training loop calls: the optimiser of PyTorch, or the book's own `sgd` for its own models."""
+    def updater(self) -> Updater:
+        """What makes an update: the optimizer of PyTorch, or the book's own `sgd` for its own models."""
         return self.inner or (lambda batch_size: sgd([param for _, param in self.named], self.lr, batch_size))
 
     def set_lr(self, lr: float) -> None:
@@ -46,24 +42,24 @@ class Optimizer:
                 group["lr"] = lr
 
     def clip(self) -> float:
-        """Scale the gradients to the norm `clip` at most, and return what their norm was.
+        """Scale the gradients to the norm `theta` at most, and return what their norm was.
 
         With sgd in the book's arithmetic, bit for bit; else by PyTorch's kernels for many tensors at once.
         Raises NotFiniteError, which names a parameter, if the norm is not finite.
         """
-        if self.config.optimizer == "sgd":
-            return grad_clipping(self.model, self.config.clip)
+        if self.kind == "sgd":
+            return grad_clipping(self.model, self.theta)
         named = [(name, param.grad) for name, param in self.named if param.grad is not None]
         total = nn.utils.get_total_norm([grad for _, grad in named])
         norm = float(total)
         if not math.isfinite(norm):
             raise not_finite(named, norm)
-        if norm > self.config.clip:
-            nn.utils.clip_grads_with_norm_([param for _, param in self.named], self.config.clip, total)
+        if norm > self.theta:
+            nn.utils.clip_grads_with_norm_([param for _, param in self.named], self.theta, total)
         return norm
 
     def tensors(self) -> dict[str, Tensor]:
-        """What the optimiser remembers, by parameter and name."""
+        """What the optimizer remembers, by parameter and name."""
         if self.inner is None:
             return {}
         return {
@@ -74,12 +70,12 @@ class Optimizer:
         }
 
     def check(self, tensors: Mapping[str, Tensor]) -> None:
-        """ValueError if `tensors` are those of other parameters than this optimiser's: another engine's."""
+        """ValueError if `tensors` are those of other parameters than this optimizer's: another engine's."""
         own, found = {name for name, _ in self.named}, {key.rpartition("/")[0] for key in tensors}
         if found and found != own:
             raise ValueError(
-                f"what {self.config.optimizer} remembers belongs to other parameters than those of engine "
-                f"{self.config.engine}: go on with the engine that the run was made with"
+                f"what {self.kind} remembers belongs to other parameters than those of this model: "
+                "go on with the engine that the run was made with"
             )
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:

@@ -1,4 +1,4 @@
-"""The processes that train one model together: how many, which is this, and what they tell each other.
+"""The processes that train one model together: how many, which is this, what they tell each other, how they stop.
 
 `torchrun` starts them and sets their environment; without it there is one. Process 0 alone decides and writes.
 """
@@ -6,10 +6,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+import re
+import signal
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from types import FrameType
 
 import torch
 import torch.distributed as dist
@@ -95,3 +98,31 @@ def started_processes(device: torch.device) -> Iterator[Processes]:
         yield Processes(dist.get_rank(), dist.get_world_size())
     finally:
         dist.destroy_process_group()
+
+
+@contextmanager
+def stop_on_interrupt() -> Iterator[Callable[[], bool]]:
+    """Within the block, Ctrl-C makes the given function return True; a second one interrupts as it always does."""
+    wishes = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        wishes.append(number)
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: bool(wishes)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def explain(error: RuntimeError | MemoryError, processes: Processes) -> str | None:
+    """Memory that ran out, or another process that ended; None for any other error."""
+    message = str(error).partition("\n")[0]
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in message:
+        advice = "a smaller batch_size, num_steps or num_hiddens needs less, and so does a larger min_freq"
+        return f"memory ran out ({message}): {advice}"
+    if processes.count > 1 and (isinstance(error, dist.DistError) or "gloo" in message):
+        reason = re.sub(r"^\[\S+\] ", "", message).partition(". ")[0]
+        return f"process {processes.rank}: another process of this run has ended ({reason})"
+    return None

@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from gru_scratch.training.config import TrainConfig
+from gru_scratch.training.options import EndOptions, OptimisationOptions
 
 EVALUATIONS = 50
-"""How often in a run the held-out text is read, about."""
+"""How often in a run the held-out data are read, about."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Position:
     """How far a run has come."""
 
     epoch: float
-    """Passes over the training text, the part of the last one included."""
+    """Passes over the training data, the part of the last one included."""
     update: int
     seconds: float
 
@@ -34,12 +34,12 @@ class Bound:
     value: float
 
     @classmethod
-    def of(cls, config: TrainConfig) -> Bound:
+    def of(cls, options: EndOptions) -> Bound:
         for kind in ("max_updates", "minutes"):
-            value = getattr(config, kind)
+            value = getattr(options, kind)
             if value is not None:
                 return cls(kind, value)
-        return cls("epochs", config.epochs)
+        return cls("epochs", options.epochs)
 
     def share(self, position: Position) -> float:
         """How much of the run is done, 1 at its end."""
@@ -57,31 +57,31 @@ class Schedule:
     `planned` is the bound that the run was begun with: a run that is given a later one goes on at the final rate.
     """
 
-    def __init__(self, config: TrainConfig, planned: Bound) -> None:
-        self.config, self.planned = config, planned
-        self.is_constant = config.schedule == "constant" and not config.warmup
+    def __init__(self, options: OptimisationOptions, planned: Bound) -> None:
+        self.options, self.planned = options, planned
+        self.is_constant = options.schedule == "constant" and not options.warmup
 
     def lr(self, position: Position) -> float:
-        config = self.config
-        rate = config.lr
-        if config.schedule == "cosine":
+        options = self.options
+        rate = options.lr
+        if options.schedule == "cosine":
             share = min(self.planned.share(position), 1.0)
-            least = config.lr / 10 if config.min_lr is None else config.min_lr
-            rate = least + (config.lr - least) * (1 + math.cos(math.pi * share)) / 2
-        if position.update < config.warmup:
-            rate *= (position.update + 1) / config.warmup
+            least = options.lr / 10 if options.min_lr is None else options.min_lr
+            rate = least + (options.lr - least) * (1 + math.cos(math.pi * share)) / 2
+        if position.update < options.warmup:
+            rate *= (position.update + 1) / options.warmup
         return rate
 
 
 class Evaluations:
-    """Which moments close a record and read the held-out text, about `EVALUATIONS` of them in a run as planned.
+    """Which moments close a record and read the held-out data, about `EVALUATIONS` of them in a run as planned.
 
     A run by epochs has a record of each epoch besides; `--eval-every` asks for one every so many updates. In a run by
     the clock they are fewer where each takes long, so that they take a twentieth of the time at most.
     """
 
-    def __init__(self, config: TrainConfig, planned: Bound) -> None:
-        self.config, self.planned = config, planned
+    def __init__(self, eval_every: int | None, planned: Bound) -> None:
+        self.eval_every, self.planned = eval_every, planned
         self.cost = 0.0
 
     def took(self, seconds: float) -> None:
@@ -90,8 +90,8 @@ class Evaluations:
 
     def is_record(self, before: Position, now: Position) -> bool:
         """Whether a record ends with the update that led from `before` to `now`."""
-        if self.config.eval_every is not None:
-            return now.update % self.config.eval_every == 0
+        if self.eval_every is not None:
+            return now.update % self.eval_every == 0
         if self.planned.kind == "epochs":
             return now.epoch == int(now.epoch)
         if self.planned.kind == "max_updates":
@@ -101,7 +101,7 @@ class Evaluations:
         return parts[0] < parts[1]
 
     def reads_held_out(self, now: Position) -> bool:
-        """Whether the held-out text is read for a record that ends at `now`."""
-        if self.config.eval_every is not None or self.planned.kind != "epochs":
+        """Whether the held-out data are read for a record that ends at `now`."""
+        if self.eval_every is not None or self.planned.kind != "epochs":
             return True
         return now.epoch % max(1, int(self.planned.value) // EVALUATIONS) == 0

@@ -1,98 +1,61 @@
-"""A run of training as one object whose whole state can be taken, kept and put back."""
+"""A run of training, whatever it trains: one object whose whole state can be taken, kept and put back."""
 
 from __future__ import annotations
 
 import math
 import random
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
 
-from gru_scratch.cells import CellFile
-from gru_scratch.text.batches import Batch, Epoch, SequenceLoader
-from gru_scratch.training import snapshots
-from gru_scratch.training.build import Model, get_weights
 from gru_scratch.training.checkpoint import Snapshot
-from gru_scratch.training.config import TrainConfig
-from gru_scratch.training.data import RunText
-from gru_scratch.training.evaluate import evaluate
-from gru_scratch.training.forward import ForwardModel, MeanLoss
-from gru_scratch.training.loop import Meter, State, perplexity, updates
+from gru_scratch.training.loop import Meter
 from gru_scratch.training.optimizer import Optimizer
-from gru_scratch.training.processes import ONE_PROCESS, Processes
 from gru_scratch.training.schedule import Bound, Evaluations, Position, Schedule
-from gru_scratch.training.update import NotFiniteError
-
-Record = dict[str, Any]
-"""What is known of a stretch of training; JSON values."""
+from gru_scratch.training.state import (
+    Record,
+    RunState,
+    generator_states,
+    prefixed,
+    restore_generators,
+    with_prefix,
+)
+from gru_scratch.training.task import Task
+from gru_scratch.training.update import NotFiniteError, make_update
 
 SHARE_OF_SAVING = 20
 """Saving takes one part in so many of the time, at most."""
 
+AnyTask = TypeVar("AnyTask", bound=Task)
 
-class Trainer:
-    """Trains `model` on a text: one object, whose state is
 
-    - the parameters, and what the optimiser remembers,
-    - `epoch`, whole epochs made; `batch`, batches made of the next one; `update`, updates made; `seconds` of running,
-    - `meter`, totals since the last record; `history`, the records,
-    - `carried`, the model's state after the last batch (sequential sampling),
-    - `epoch_start`, the state of the generator of batches when the epoch began: with `batch`, the place in the data,
-    - PyTorch's generator,
-    - `planned`, the bound that the run was begun with,
-    - `best`, the parameters of the lowest held-out loss, `best_loss`, and `waited`, evaluations since.
+class Trainer(Generic[AnyTask]):
+    """Trains the model of a task; what changes meanwhile is `state`, the model, the optimizer and PyTorch's generator.
 
     Under several processes each has a Trainer of its own, on its rows of every batch; all call the same methods.
     """
 
-    def __init__(
-        self,
-        config: TrainConfig,
-        model: Model,
-        text: RunText,
-        device: torch.device,
-        cell_file: CellFile | None = None,
-        processes: Processes = ONE_PROCESS,
-    ) -> None:
-        """`cell_file` is the file that a user's cell was loaded from; None for a shipped cell."""
-        config.validate()
-        processes.check_batch_size(config.batch_size)
-        self.config, self.model, self.text, self.device = config, model, text, device
-        self.cell_file, self.processes = cell_file, processes
+    def __init__(self, task: AnyTask) -> None:
+        config = task.config
+        self.task, self.config, self.processes = task, config, task.processes
+        self.processes.check_batch_size(config.batch_size)
+        if self.processes.rank:
+            torch.manual_seed(config.seed + self.processes.rank)  # dropout differs from process to process
+        self.optimizer = Optimizer(task.model, config)
         self.generator = random.Random(config.seed)
-        self.loader = SequenceLoader(
-            text.train,
-            config.batch_size,
-            config.num_steps,
-            use_random_iter=config.sampling == "random",
-            generator=self.generator,
-        )
-        if processes.rank:
-            torch.manual_seed(config.seed + processes.rank)  # dropout differs from process to process
-        self.forward = ForwardModel(config, model, device, processes)
-        self.loss = MeanLoss(processes)
-        self.optimizer = Optimizer(config, model)
         self.bound = Bound.of(config)
-        self.plan(self.bound)
-        self.epoch = self.batch = self.update = 0
-        self.seconds = 0.0
-        self.meter = Meter()
-        self.carried: State = None
-        self.epoch_start = self.generator.getstate()
-        self.history: list[Record] = []
         self.watch: Callable[[], Record] = dict  # what else to put into the record of an evaluation: nothing
-        self.best: dict[str, Tensor] = {}
-        self.best_loss = math.inf
-        self.waited = 0
+        self._take(RunState(planned=self.bound, epoch_start=self.generator.getstate()))
 
-    def plan(self, planned: Bound) -> None:
-        """Take schedule and evaluations from the bound that the run was begun with."""
-        self.planned = planned
-        self.schedule = Schedule(self.config, planned)
-        self.evaluations = Evaluations(self.config, planned)
+    def _take(self, state: RunState) -> None:
+        """Stand where `state` says, with the schedule and the evaluations of the bound that the run was begun with."""
+        self.state = state
+        self.schedule = Schedule(self.config, state.planned)
+        self.evaluations = Evaluations(self.config.eval_every, state.planned)
 
     def run(
         self,
@@ -110,22 +73,23 @@ class Trainer:
         Raises NotFiniteError, with the epoch and advice, if the loss or a gradient is no longer a number; what was
         saved last then stays as it is.
         """
+        state = self.state
         every = self.config.save_seconds if save_seconds is None else save_seconds
-        began = time.monotonic() - self.seconds
+        began = time.monotonic() - state.seconds
         save()
         save_at = time.monotonic() + every
         stopped = False
-        before = Position(self.epoch, self.update, self.seconds)
+        before = Position(state.epoch, state.update, state.seconds)
         for now in self._with_advice(self._updates()):
-            self.seconds, stops, is_due = self.processes.decide(
+            state.seconds, stops, is_due = self.processes.decide(
                 [time.monotonic() - began, should_stop(), time.monotonic() >= save_at]
             )
-            now = Position(now.epoch, now.update, self.seconds)
+            now = Position(now.epoch, now.update, state.seconds)
             if self.is_over(now) or self.evaluations.is_record(before, now):
                 start = time.monotonic()
                 self._close_record(now)
                 self.evaluations.took(time.monotonic() - start)
-                report(self.history[-1])
+                report(state.history[-1])
             if stops or self.is_over(now):
                 stopped = not self.is_over(now)
                 break
@@ -140,60 +104,77 @@ class Trainer:
 
     def position(self, batches: int) -> Position:
         """How far the run is, where an epoch has so many batches."""
-        part = self.batch / batches if self.batch else 0.0
-        return Position(self.epoch + part, self.update, self.seconds)
+        state = self.state
+        part = state.batch / batches if state.batch else 0.0
+        return Position(state.epoch + part, state.update, state.seconds)
 
     def is_over(self, now: Position) -> bool:
         """Whether the bound is reached, or patience is at its end."""
-        config = self.config
-        return self.bound.share(now) >= 1 or (config.patience is not None and self.waited >= config.patience)
+        patience = self.config.patience
+        return self.bound.share(now) >= 1 or (patience is not None and self.state.waited >= patience)
 
     def snapshot(self) -> Snapshot:
         """The whole state, such that `restore` in a new Trainer of the same options goes on to the same bits."""
-        return snapshots.take(self)
+        state = self.state.snapshot(self.processes)
+        tensors = prefixed("model", self.task.weights())
+        tensors |= state.tensors
+        tensors |= prefixed("optimizer", self.optimizer.tensors())
+        tensors |= generator_states(self.processes, self.task.device)
+        return Snapshot(tensors, {**self.task.identity(), **state.record})
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Put back what `snapshot` took, under any engine that has its cell, with any number of processes.
-
-        Raises ValueError if it was taken of another text, under other options or of a cell that has changed.
-        """
-        snapshots.put_back(self, snapshot)
+        """Put back what `snapshot` took, with any number of processes. ValueError if it is another run's."""
+        self.task.check(snapshot.record)
+        remembered = with_prefix("optimizer", snapshot.tensors)
+        self.optimizer.check(remembered)
+        self.task.load_weights(with_prefix("model", snapshot.tensors))
+        self.optimizer.restore(remembered)
+        self._take(RunState.of(snapshot, self.processes, self.task.device))
+        seed = hash((self.config.seed, self.state.update, self.processes.rank)) % 2**63
+        restore_generators(snapshot.tensors, self.processes, self.task.device, seed)
 
     def final_weights(self) -> dict[str, Tensor]:
         """The parameters to keep: the last, or those of the lowest held-out loss, as the options say."""
-        return self.best if self.keeps_best() else get_weights(self.config, self.model)
+        return self.state.best if self.keeps_best() else self.task.weights()
 
     def keeps_best(self) -> bool:
         """Whether the parameters to keep are those of the lowest held-out loss."""
-        return self.config.keep == "best" and bool(self.best)
+        return self.config.keep == "best" and bool(self.state.best)
+
+    @contextmanager
+    def with_final_weights(self) -> Iterator[None]:
+        """Within the block, the model has the parameters that the run keeps; after it, those that it had."""
+        if not self.keeps_best():
+            yield
+            return
+        last = {name: weight.clone() for name, weight in self.task.weights().items()}
+        self.task.load_weights(self.state.best)
+        try:
+            yield
+        finally:
+            self.task.load_weights(last)
 
     def _updates(self) -> Iterator[Position]:
-        """Make one update after another; after each, how far the run is. None if the run is over already."""
+        """Make one update after another; after each, how far the run is. Nothing if the run is over already."""
+        state = self.state
         if self.is_over(self.position(len(self._this_epoch()))):
             return
         while True:
             epoch = self._this_epoch()
             self._set_lr(len(epoch))
             tick = time.perf_counter()
-            for made in updates(
-                self.forward,
-                self._batches(epoch),
-                self.loss,
-                self.optimizer.updater,
-                self.device,
-                carry_state=self.config.sampling == "sequential",
-                clip=self.optimizer.clip,
-                state=self.carried,
-            ):
-                self.batch += 1
-                self.update += 1
-                self.carried = made.state
-                self.meter.add(made.summed_loss * self.processes.count, made.tokens * self.processes.count)
-                self.meter.add_update(made.norm, self.config.clip)
-                self.meter.seconds += time.perf_counter() - tick
-                if self.batch == len(epoch):
-                    self.epoch, self.batch, self.carried = self.epoch + 1, 0, None
-                    self.epoch_start = self.generator.getstate()
+            for i in range(state.batch, len(epoch)):
+                loss = self.task.loss(epoch[i], state.carried)
+                made = make_update(loss.mean, loss.count, self.optimizer.updater, self.optimizer.clip)
+                state.batch += 1
+                state.update += 1
+                state.carried = loss.carried
+                state.meter.add(made.summed_loss, loss.count)
+                state.meter.add_update(made.norm, self.config.clip)
+                state.meter.seconds += time.perf_counter() - tick
+                if state.batch == len(epoch):
+                    state.epoch, state.batch, state.carried = state.epoch + 1, 0, ()
+                    state.epoch_start = self.generator.getstate()
                 yield self.position(len(epoch))
                 self._set_lr(len(epoch))
                 tick = time.perf_counter()
@@ -204,27 +185,21 @@ class Trainer:
             yield from positions
         except NotFiniteError as error:
             raise NotFiniteError(
-                f"{error} in epoch {self.epoch + 1}: try a lower lr than {self.config.lr:g}, "
+                f"{error} in epoch {self.state.epoch + 1}: try a lower lr than {self.config.lr:g}, "
                 f"or a lower clip than {self.config.clip:g}"
             ) from error
 
-    def _this_epoch(self) -> Epoch:
+    def _this_epoch(self) -> Sequence[Any]:
         """The epoch that the run stands in, drawn as it was when it began."""
-        self.generator.setstate(self.epoch_start)
-        return self.loader.epoch()
-
-    def _batches(self, epoch: Epoch) -> Iterator[Batch]:
-        """The rest of an epoch, this process's rows of it."""
-        for i in range(self.batch, len(epoch)):
-            X, Y = epoch[i]
-            yield self.processes.own_rows(X), self.processes.own_rows(Y)
+        self.generator.setstate(self.state.epoch_start)
+        return self.task.epoch(self.generator)
 
     def _set_lr(self, batches: int) -> None:
         if not self.schedule.is_constant:
             self.optimizer.set_lr(self.schedule.lr(self.position(batches)))
 
     def _close_record(self, now: Position) -> None:
-        meter = self.meter
+        meter = self.state.meter
         record: Record = {
             "epoch": int(now.epoch) if now.epoch == int(now.epoch) else now.epoch,
             "update": now.update,
@@ -238,31 +213,23 @@ class Trainer:
             "clipped_share": meter.clipped / meter.updates,
         }
         if self.is_over(now) or self.evaluations.reads_held_out(now):
-            if len(self.text.held_out):
-                loss = self._held_out_loss()
-                record["held_out_loss"] = json_number(loss)
-                record["held_out_perplexity"] = json_number(perplexity(loss))
-                self._compare(loss)
+            record |= self._evaluate()
             record |= self.watch()
-        self.history.append(record)
-        self.meter = Meter()
+        self.state.history.append(record)
+        self.state.meter = Meter()
 
-    def _held_out_loss(self) -> float:
-        config, loss = self.config, 0.0
-        if self.processes.is_first:
-            net = self.forward if self.processes.count == 1 else self.forward.alone()
-            loss = evaluate(
-                net, self.text.held_out, self.device, rows=config.batch_size, num_steps=config.num_steps
-            ).loss
-        return self.processes.decide([loss])[0]
-
-    def _compare(self, loss: float) -> None:
-        """Keep the parameters if their held-out loss is the lowest so far."""
-        self.waited += 1
-        if loss < self.best_loss:
-            self.best_loss, self.waited = loss, 0
-            if self.processes.is_first:
-                self.best = {name: weight.clone() for name, weight in get_weights(self.config, self.model).items()}
+    def _evaluate(self) -> Record:
+        """Read the held-out data, and keep the parameters if their loss is the lowest so far."""
+        state, evaluation = self.state, self.task.evaluate() if self.processes.is_first else None
+        is_there, loss = self.processes.decide([evaluation is not None, evaluation.loss if evaluation else math.inf])
+        if is_there:
+            state.waited += 1
+            if loss < state.best_loss:
+                state.best_loss, state.waited = loss, 0
+                if self.processes.is_first:
+                    state.best = {name: weight.clone() for name, weight in self.task.weights().items()}
+        figures = evaluation.figures if evaluation else {}
+        return {name: json_number(value) if isinstance(value, float) else value for name, value in figures.items()}
 
 
 def json_number(value: float) -> float | None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -24,8 +25,41 @@ class HasParams(Protocol):
     def params(self) -> Sequence[Tensor]: ...
 
 
+Updater = torch.optim.Optimizer | Callable[[int], object]
+"""An optimizer, or a function of the batch size that updates the parameters and zeroes their gradients."""
+
+
 class NotFiniteError(ValueError):
     """A loss or a gradient became infinite or not a number: training cannot go on from here."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """An update of the parameters, as it was made."""
+
+    summed_loss: float
+    """Of the batch before the update, in nats."""
+    norm: float
+    """Of all gradients together, before clipping."""
+
+
+def make_update(mean: Tensor, count: int, updater: Updater, clip: Callable[[], float]) -> Made:
+    """Step against the gradient of `mean`, a loss of `count` things; `clip` clips it and returns its norm.
+
+    Raises NotFiniteError before an update that a loss or a gradient would spoil: the parameters are still good.
+    """
+    summed_loss = float(mean.detach() * count)
+    if not math.isfinite(summed_loss):
+        raise NotFiniteError(f"the loss became NaN or infinite ({summed_loss})")
+    if isinstance(updater, torch.optim.Optimizer):
+        updater.zero_grad()
+    mean.backward()  # type: ignore[no-untyped-call]
+    norm = clip()
+    if isinstance(updater, torch.optim.Optimizer):
+        updater.step()
+    else:
+        updater(1)  # the loss is a mean already
+    return Made(summed_loss, norm)
 
 
 def named_parameters(net: nn.Module | HasParams) -> list[tuple[str, Tensor]]:

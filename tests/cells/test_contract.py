@@ -12,6 +12,7 @@ from support.sample_cells import CELLS, ZONED, OneState
 from torch import Tensor
 
 from gru_scratch.cells import (
+    Carry,
     Cell,
     Gates,
     GRUEquations,
@@ -20,12 +21,14 @@ from gru_scratch.cells import (
     MGUEquations,
     Param,
     PreActivations,
+    RecurrentWeights,
     State,
     Zoneout,
     make_cell,
 )
 from gru_scratch.cells.base import Registry
-from gru_scratch.engines import fused, textbook
+from gru_scratch.engines import operators, textbook
+from gru_scratch.engines.fused.in_place import loop_of
 
 
 def test_equal_cells_are_one_cell_of_the_registry():
@@ -59,8 +62,8 @@ def _mgu_class(slope: float) -> type[Cell]:
         gates = ("a",)
         states = OneState
 
-        def step(self, x: PreActivations, h: PreActivations, state: State, **params: Tensor) -> tuple[State, Gates]:
-            return OneState(torch.tanh(slope * (x.a + h.a))), {}
+        def step(self, x: PreActivations, W: RecurrentWeights, state: State, **params: Tensor) -> tuple[State, Gates]:
+            return OneState(torch.tanh(slope * (x.a + W.a(state.h)))), {}
 
     return MyCell
 
@@ -72,7 +75,7 @@ def test_another_class_under_a_taken_name_has_its_own_key():
     registry = Registry()
     assert len({registry.key(layer.cell) for layer in layers}) == 4
     for layer in [*layers, *reversed(layers)]:
-        assert_close(layer.run(fused.run)[0], layer.run(textbook.run)[0])
+        assert_close(layer.run(operators.fused)[0], layer.run(textbook.run)[0])
 
 
 @pytest.mark.parametrize("cell", CELLS + ZONED, ids=repr)
@@ -85,18 +88,19 @@ def test_a_cell_that_has_run_can_be_copied_and_pickled(cell):
 
 def test_new_equations_do_not_inherit_the_derivative_and_the_loop_of_the_old():
     class Leaky(LSTMEquations):
-        def step(self, x: PreActivations, h: PreActivations, state: State, **params: Tensor) -> tuple[State, Gates]:
-            new, gates = super().step(x, h, state, **params)
+        def step(self, x: PreActivations, W: RecurrentWeights, state: State, **params: Tensor) -> tuple[State, Gates]:
+            new, gates = super().step(x, W, state, **params)
             return LSTMEquations.states(new.h + 0.1 * torch.tanh(state.h), new.c), gates
 
     class Renamed(LSTMEquations):
         pass
 
     layer = one_layer(Leaky())
-    for found, expected in zip(layer.results(fused.run), layer.results(textbook.run), strict=True):
+    for found, expected in zip(layer.results(operators.fused), layer.results(textbook.run), strict=True):
         assert_close(found, expected)
-    assert Leaky().in_place is None
-    assert Renamed().in_place is not None
+    assert Leaky().derivative is None
+    assert loop_of(Leaky()) is None
+    assert loop_of(Renamed()) is loop_of(LSTMEquations()) is not None
 
 
 def cell_with(**declared: object) -> type[Cell]:
@@ -110,10 +114,11 @@ def cell_with(**declared: object) -> type[Cell]:
         ({"gates": ()}, r"MyCell\.gates must be a tuple of different names, received \(\)"),
         ({"gates": ("f", "f")}, r"MyCell\.gates must be a tuple of different names"),
         ({"gates": ("f", "lambda")}, r"MyCell\.gates must be a tuple of different names"),
-        ({"gates": ("n", "f")}, r"MyCell\.second_product must be the last gate, 'f', received 'n'"),
         ({"states": tuple}, r"MyCell\.states must be a NamedTuple class, even for one state, received <class 'tuple'>"),
         ({"states": OneState(torch.zeros(1))}, r"MyCell\.states must be a NamedTuple class"),
-        ({"x_apart": ("h",)}, r"MyCell\.x_apart must name gates, received 'h'"),
+        ({"carry": ("h", "f")}, r"MyCell\.carry must be a Carry, or None where no gate carries a state, received"),
+        ({"carry": Carry("c", "f")}, r"MyCell\.carry must name one of its states .*'h'.* and of its gates"),
+        ({"carry": Carry("h", "f", 2)}, r"MyCell\.carry must have the sign \+1 or -1, received 2"),
         ({"params": {"p": 0.0}}, r"MyCell\.params must map names to Param, received 0\.0 for 'p'"),
         ({"params": {"f": Param()}}, r"a name can stand for one .* only, received \['f'\] twice"),
         ({"masks": ("h",)}, r"a name can stand for one .* only, received \['h'\] twice"),
@@ -130,3 +135,61 @@ def test_a_cell_is_made_from_a_cell_or_a_class_that_needs_no_arguments():
         make_cell(Zoneout)
     with pytest.raises(TypeError, match="expected a Cell or a subclass of it, received <class 'int'>"):
         make_cell(int)
+
+
+@pytest.mark.parametrize(
+    "older",
+    [
+        {"step": lambda self, x, h, state: (state, {})},
+        {"before": lambda self, x, h, state: (state.h, {})},
+        {"second_product": "n"},
+    ],
+)
+def test_a_cell_of_the_older_contract_is_shown_the_new_form(older):
+    with pytest.raises(
+        ValueError, match=r"^MyCell is written for an older contract of cells; .* step\(self, x, W, state\)"
+    ):
+        make_cell(cell_with(**older))
+
+
+class Recurrences(Cell):
+    gates = ("a", "b", "c")
+    states = OneState
+
+    def step(self, x: PreActivations, W: RecurrentWeights, state: State) -> tuple[State, Gates]:
+        return OneState(x.a + x.b + x.c), {}
+
+
+def recurrence_of(step):
+    return make_cell(type("Traced", (Recurrences,), {"step": step})).recurrence
+
+
+def test_what_a_step_multiplies_is_found_by_running_it_once():
+    def step(self, x, W, state):
+        v = x.b * state.h
+        return OneState(W.c(v) + W.b(state.h) + W.a(v)), {}
+
+    products, gates, vectors = recurrence_of(step)
+    assert products == (("W.c", ("a", "c")), ("h", ("b",)))
+    assert (gates, vectors) == (("a", "b", "c"), ("W.c",))
+    assert recurrence_of(Recurrences.step) == ((), (), ())
+
+
+def test_one_vector_is_one_tensor_object():
+    def twice(self, x, W, state):
+        return OneState(W.a(x.a * state.h) + W.b(x.a * state.h) + x.c), {}
+
+    assert recurrence_of(twice).vectors == ("W.a", "W.b")
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        (lambda self, x, W, state: W.a(state.h) + W.a(x.a), r"W\.a is called twice in a step"),
+        (lambda self, x, W, state: W.a(state), r"W\.a multiplies a tensor, received a OneState"),
+        (lambda self, x, W, state: W.q(state.h), r"'W' object has no attribute 'q'"),
+    ],
+)
+def test_a_step_that_cannot_be_traced_is_refused(step, message):
+    with pytest.raises(ValueError, match=r"^Traced: step raised \w+: " + message):
+        recurrence_of(step)

@@ -22,10 +22,11 @@ from gru_scratch.cells import (
     PeepholeLSTMEquations,
     Zoneout,
 )
-from gru_scratch.engines import fused, textbook
+from gru_scratch.engines import operators, textbook
 from gru_scratch.engines.fused import bptt
+from gru_scratch.engines.trace import reads_of
 
-ENGINES = pytest.mark.parametrize("engine", [textbook.run, fused.run], ids=["textbook", "fused"])
+ENGINES = pytest.mark.parametrize("engine", [textbook.run, operators.fused], ids=["textbook", "fused"])
 LENGTHS = {"whole": None, "ragged": (7, 4, 1, 0), "short": (5, 3, 3, 2)}
 
 
@@ -56,9 +57,9 @@ def test_values_are_those_of_the_paper(cell, reference, engine):
 @pytest.mark.parametrize("cell", CELLS + ZONED, ids=repr)
 def test_fused_equals_textbook(cell, tokens, lengths, monkeypatch):
     monkeypatch.setattr(bptt, "STRETCH", 2 * 4 * 5)  # four stretches of time, the last one shorter
-    for proj_size in (0, 2) if cell.projectable else (0,):
+    for proj_size in (0, 2) if reads_of(cell).is_projectable(cell) else (0,):
         layer = one_layer(cell, tokens=tokens, lengths=lengths, proj_size=proj_size, bias=not tokens)
-        for found, expected in zip(layer.results(fused.run), layer.results(textbook.run), strict=True):
+        for found, expected in zip(layer.results(operators.fused), layer.results(textbook.run), strict=True):
             assert_close(found, expected)
 
 
@@ -66,13 +67,15 @@ def test_fused_equals_textbook(cell, tokens, lengths, monkeypatch):
 def test_what_divides_by_a_state_is_not_asked_past_the_end_of_a_sequence(cell):
     layer = one_layer(cell, lengths=(7, 4, 1, 0))
     started = replace(layer, state=cell.states(*(s.requires_grad_() for s in cell.initial_state(4, 5, dtype=float64))))
-    for found, expected in zip(started.results(fused.run), started.results(textbook.run), strict=True):
+    for found, expected in zip(started.results(operators.fused), started.results(textbook.run), strict=True):
         assert_close(found, expected)
 
 
 @pytest.mark.parametrize("cell", CELLS + ZONED, ids=repr)
 def test_gradients_are_those_of_finite_differences(cell):
-    layer = one_layer(cell, steps=4, batch=2, hidden_size=2, lengths=(4, 2), proj_size=1 if cell.projectable else 0)
+    layer = one_layer(
+        cell, steps=4, batch=2, hidden_size=2, lengths=(4, 2), proj_size=1 if reads_of(cell).is_projectable(cell) else 0
+    )
     weights, states = layer.weights, len(layer.state)
     given = [k for k, w in enumerate(weights) if w is not None]
 
@@ -80,7 +83,7 @@ def test_gradients_are_those_of_finite_differences(cell):
         state, rest = cell.states(*rest[:states]), rest[states:]
         new = weights._replace(**{weights._fields[k]: w for k, w in zip(given, rest, strict=False)})
         params = dict(zip(layer.params, rest[len(given) :], strict=True))
-        y, final = fused.run(cell, x, state, new, params, layer.masks, layer.lengths)
+        y, final = operators.fused(cell, x, state, new, params, layer.masks, layer.lengths)
         return y, *final
 
     assert torch.autograd.gradcheck(outputs, tuple(layer.leaves))

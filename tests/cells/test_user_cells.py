@@ -41,15 +41,11 @@ class MGUState(NamedTuple):
 class MGUCell(Cell):
     gates = ("f", "n")
     states = MGUState
-    second_product = "n"
 
-    def before(self, x, h, state):
-        f = torch.sigmoid(x.f + h.f)
-        return f * state.h, {"f": f}
-
-    def after(self, x, h, state, gates, product):
-        n = torch.tanh(x.n + product)
-        return MGUState((1 - gates["f"]) * state.h + gates["f"] * n), {**gates, "n": n}
+    def step(self, x, W, state):
+        f = torch.sigmoid(x.f + W.f(state.h))
+        n = torch.tanh(x.n + W.n(f * state.h))
+        return MGUState((1 - f) * state.h + f * n), {"f": f, "n": n}
 
 class NeedsSize(MGUCell):
     def __init__(self, size): self.size = size
@@ -150,9 +146,11 @@ def test_recording_a_file_executes_nothing(tmp_path):
 
 
 def test_a_run_checks_a_users_cell_before_it_trains(file):
-    file.write_text(MGU.replace("x.n + product", "x.n + product.softmax(-1)"))
+    file.write_text(MGU.replace("W.n(f * state.h)", "W.n(f * state.h).softmax(-1)"))
     config = TrainConfig(cell=f"{file}:MGUCell", engine="fused", num_hiddens=4)
-    with pytest.raises(ValueError, match="is not right:\n- units mix: the new h of one unit changes with product of"):
+    with pytest.raises(
+        ValueError, match=r"is not right:\n- units mix: the new h of one unit changes with the product of W\.n"
+    ):
         build_model(config, 5, torch.device("cpu"))
     with pytest.raises(ValueError, match="NeedsSize cannot be made without arguments"):
         build_model(replace(config, cell=f"{file}:NeedsSize"), 5, torch.device("cpu"))

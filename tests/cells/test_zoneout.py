@@ -8,9 +8,9 @@ from support.one_layer import assert_close, one_layer
 
 from gru_scratch import Recurrent
 from gru_scratch.cells import GRUEquations, LSTMEquations, Zoneout
-from gru_scratch.engines import fused, textbook
+from gru_scratch.engines import operators, textbook
 
-ENGINES = pytest.mark.parametrize("engine", [textbook.run, fused.run], ids=["textbook", "fused"])
+ENGINES = pytest.mark.parametrize("engine", [textbook.run, operators.fused], ids=["textbook", "fused"])
 
 
 def test_zoneout_draws_once_for_a_sequence_and_keeps_the_share_it_is_told():

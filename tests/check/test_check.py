@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from typing import Any, NamedTuple
 
 import pytest
@@ -33,33 +34,33 @@ class Leaky(Cell):
     gates = ("a",)
     states = OneState
 
-    def step(self, x, h, state, **params):
-        return OneState(0.9 * state.h + torch.tanh(x.a + h.a)), {}
+    def step(self, x, W, state, **params):
+        return OneState(0.9 * state.h + torch.tanh(x.a + W.a(state.h))), {}
 
 
 class MixesUnits(Leaky):
-    def step(self, x, h, state, **params):
-        return OneState(torch.softmax(x.a + h.a, -1)), {}
+    def step(self, x, W, state, **params):
+        return OneState(torch.softmax(x.a + W.a(state.h), -1)), {}
 
 
 class MixesUnitsALittle(Leaky):
-    def step(self, x, h, state, **params):
-        return OneState(torch.tanh(x.a + h.a) + 1e-6 * state.h.mean(-1, keepdim=True)), {}
+    def step(self, x, W, state, **params):
+        return OneState(torch.tanh(x.a + W.a(state.h)) + 1e-6 * state.h.mean(-1, keepdim=True)), {}
 
 
 class LeavesTheNumbers(Leaky):
-    def step(self, x, h, state, **params):
-        return OneState(torch.log(x.a + h.a)), {}
+    def step(self, x, W, state, **params):
+        return OneState(torch.log(x.a + W.a(state.h))), {}
 
 
 class ShiftsUnits(Leaky):
-    def step(self, x, h, state, **params):
-        return OneState(torch.tanh(x.a + h.a.roll(1, -1))), {}
+    def step(self, x, W, state, **params):
+        return OneState(torch.tanh(x.a + W.a(state.h).roll(1, -1))), {}
 
 
 class MixesRows(Leaky):
-    def step(self, x, h, state, **params):
-        a = x.a + h.a
+    def step(self, x, W, state, **params):
+        a = x.a + W.a(state.h)
         return OneState(torch.tanh(a - a.mean(0))), {}
 
 
@@ -68,103 +69,88 @@ class MixesRowsUnseen(Leaky):
 
     elementwise = False
 
-    def step(self, x, h, state, **params):
-        return OneState(torch.tanh(x.a + h.a) * state.h.norm()), {}
+    def step(self, x, W, state, **params):
+        return OneState(torch.tanh(x.a + W.a(state.h)) * state.h.norm()), {}
 
 
 class MixesUnitsInTheVector(MGUEquations):
-    def before(self, x, h, state, **params):
-        f = torch.sigmoid(x.f + h.f)
-        return f * state.h.cumsum(-1), {"f": f}
+    def step(self, x, W, state):
+        f = torch.sigmoid(x.f + W.f(state.h))
+        return MGUEquations.states(f + torch.tanh(x.n + W.n(f * state.h.cumsum(-1)))), {}
 
 
 class CountsDimensionsFromTheStart(Leaky):
     elementwise = False
 
-    def step(self, x, h, state, **params):
-        return OneState(torch.tanh((x.a + h.a).softmax(1))), {}
+    def step(self, x, W, state, **params):
+        return OneState(torch.tanh((x.a + W.a(state.h)).softmax(1))), {}
 
 
 class TakesApartTheBatch(Leaky):
-    def step(self, x, h, state, **params):
+    def step(self, x, W, state, **params):
         batch, hidden = state.h.shape
-        return OneState(torch.tanh(x.a + h.a).view(batch, hidden)), {}
+        return OneState(torch.tanh(x.a + W.a(state.h)).view(batch, hidden)), {}
 
 
 class WrongDerivative(LSTMEquations):
-    def derivative(self, gates, state, new, out):
-        right = super().derivative(gates, state, new, out)
+    def derivative(self, x, product, gates, state, new, out):
+        right = super().derivative(x, product, gates, state, new, out)
         right["c"]["i"] = right["c"]["i"] * 0.5
         return right
 
 
 class WrongDerivativeOfTheVector(MGUEquations):
-    def derivative(self, gates, state, new, out):
-        right = super().derivative(gates, state, new, out)
-        del right["vector"]["h"]
+    def derivative(self, x, product, gates, state, new, out):
+        right = super().derivative(x, product, gates, state, new, out)
+        del right["W.n"]["h"]
         return right
 
 
 class WrongChain(LSTMEquations):
-    def derivative(self, gates, state, new, out):
-        right = super().derivative(gates, state, new, out)
+    def derivative(self, x, product, gates, state, new, out):
+        right = super().derivative(x, product, gates, state, new, out)
         del right["h"]["new.c"]
         return right
 
 
 class EndlessChain(LSTMEquations):
-    def derivative(self, gates, state, new, out):
-        right = super().derivative(gates, state, new, out)
+    def derivative(self, x, product, gates, state, new, out):
+        right = super().derivative(x, product, gates, state, new, out)
         right["c"]["new.h"] = right["c"]["f"]
         return right
 
 
 class StrangeDerivative(MGUEquations):
-    def derivative(self, gates, state, new, out):
+    def derivative(self, x, product, gates, state, new, out):
         return {"h": {"q": gates["f"]}}
 
 
 class NumberForDerivative(Leaky):
-    def derivative(self, gates, state, new, out):
+    def derivative(self, x, product, gates, state, new, out):
         return {"h": {"a": 1 - (new.h - 0.9 * state.h) ** 2, "h": 0.9}}
 
 
 class DerivativeThatRaises(MGUEquations):
-    def derivative(self, gates, state, new, out):
+    def derivative(self, x, product, gates, state, new, out):
         return {"h": gates["z"]}
 
 
-class ApartUndeclared(Leaky):
-    def derivative(self, gates, state, new, out):
+class ApartInNameAlone(Leaky):
+    def derivative(self, x, product, gates, state, new, out):
         slope = 1 - (new.h - 0.9 * state.h) ** 2
         return {"h": {"a": slope, "x.a": slope, "h": torch.full_like(slope, 0.9)}}
 
 
 class NothingApart(GRUEquations):
-    in_place = None
-
-    def derivative(self, gates, state, new, out):
-        right = super().derivative(gates, state, new, out)
+    def derivative(self, x, product, gates, state, new, out):
+        right = super().derivative(x, product, gates, state, new, out)
         del right["h"]["x.n"]
         return right
 
 
-class WrongLoop(LSTMEquations):
-    def in_place(self, sequence):
-        super().in_place(sequence)
-        sequence.after[0].mul_(0.99)
-
-
-class LoopWithoutDerivative(MGUEquations):
-    derivative = None
-
-    def in_place(self, sequence):
-        pass
-
-
 class TooFewGates(Leaky):
-    def step(self, x, h, state, **params):
-        return OneState(torch.tanh(x.a + h.a + x.b)), {}
+    def step(self, x, W, state, **params):
+        return OneState(torch.tanh(x.a + W.a(state.h) + x.b)), {}
 
 
 class TooManyGates(Leaky):
@@ -172,13 +158,13 @@ class TooManyGates(Leaky):
 
 
 class StateIsATuple(Leaky):
-    def step(self, x, h, state, **params):
-        return (torch.tanh(x.a + h.a),), {}
+    def step(self, x, W, state, **params):
+        return (torch.tanh(x.a + W.a(state.h)),), {}
 
 
 class StateIsATensor(Leaky):
-    def step(self, x, h, state, **params):
-        return torch.tanh(x.a + h.a), {}
+    def step(self, x, W, state, **params):
+        return torch.tanh(x.a + W.a(state.h)), {}
 
 
 class OtherState(NamedTuple):
@@ -186,69 +172,80 @@ class OtherState(NamedTuple):
 
 
 class StateOfAnotherClass(Leaky):
-    def step(self, x, h, state, **params):
-        return OtherState(torch.tanh(x.a + h.a)), {}
+    def step(self, x, W, state, **params):
+        return OtherState(torch.tanh(x.a + W.a(state.h))), {}
 
 
 class NoGatesReturned(Leaky):
-    def step(self, x, h, state, **params):
-        return OneState(torch.tanh(x.a + h.a))
+    def step(self, x, W, state, **params):
+        return OneState(torch.tanh(x.a + W.a(state.h)))
 
 
 class GatesAreATuple(Leaky):
-    def step(self, x, h, state, **params):
-        return OneState(torch.tanh(x.a + h.a)), (x.a,)
+    def step(self, x, W, state, **params):
+        return OneState(torch.tanh(x.a + W.a(state.h))), (x.a,)
 
 
 class GateIsANumber(Leaky):
-    def step(self, x, h, state, **params):
-        return OneState(torch.tanh(x.a + h.a)), {"a": 1.0}
+    def step(self, x, W, state, **params):
+        return OneState(torch.tanh(x.a + W.a(state.h))), {"a": 1.0}
 
 
 class WrongShape(Leaky):
-    def step(self, x, h, state, **params):
-        return OneState(torch.tanh(x.a + h.a)[:, :2]), {}
+    def step(self, x, W, state, **params):
+        return OneState(torch.tanh(x.a + W.a(state.h))[:, :2]), {}
 
 
 class WrongType(Leaky):
-    def step(self, x, h, state, **params):
-        return OneState(torch.tanh(x.a + h.a).double()), {}
+    def step(self, x, W, state, **params):
+        return OneState(torch.tanh(x.a + W.a(state.h)).double()), {}
 
 
 class ChangesTheState(Leaky):
-    def step(self, x, h, state, **params):
-        return OneState(state.h.mul_(0.9) + torch.tanh(x.a + h.a)), {}
+    def step(self, x, W, state, **params):
+        return OneState(state.h.mul_(0.9) + torch.tanh(x.a + W.a(state.h))), {}
 
 
 class ChangesX(Leaky):
-    def step(self, x, h, state, **params):
-        return OneState(x.a.add_(h.a).tanh()), {}
+    def step(self, x, W, state, **params):
+        return OneState(x.a.add_(W.a(state.h)).tanh()), {}
+
+
+class ChangesAProduct(Leaky):
+    def step(self, x, W, state, **params):
+        return OneState(W.a(state.h).add_(x.a).tanh()), {}
+
+
+class BranchesOnValues(Leaky):
+    def step(self, x, W, state, **params):
+        a = x.a + W.a(state.h) if (x.a > 0.4).all() else x.a
+        return OneState(0.9 * state.h + torch.tanh(a)), {}
 
 
 class Random(Leaky):
-    def step(self, x, h, state, **params):
-        return OneState(torch.dropout(torch.tanh(x.a + h.a), 0.5, True)), {}
+    def step(self, x, W, state, **params):
+        return OneState(torch.dropout(torch.tanh(x.a + W.a(state.h)), 0.5, True)), {}
 
 
 class Counts(Leaky):
     def __init__(self):
         self._calls = 0
 
-    def step(self, x, h, state, **params):
+    def step(self, x, W, state, **params):
         self._calls += 1
-        return OneState(torch.tanh(x.a + h.a) / self._calls), {}
+        return OneState(torch.tanh(x.a + W.a(state.h)) / self._calls), {}
 
 
 class Raises(Leaky):
-    def step(self, x, h, state, **params):
+    def step(self, x, W, state, **params):
         raise RuntimeError("out of patience")
 
 
 class DoesNotTakeItsParameter(Leaky):
     params = {"p": Param()}
 
-    def step(self, x, h, state):
-        return OneState(torch.tanh(x.a + h.a)), {}
+    def step(self, x, W, state):
+        return OneState(torch.tanh(x.a + W.a(state.h))), {}
 
 
 class IdleParameter(Leaky):
@@ -258,23 +255,6 @@ class IdleParameter(Leaky):
 class NoStep(Cell):
     gates = ("a",)
     states = OneState
-
-
-class ForgetsSecondProduct(MGUEquations):
-    second_product = None
-
-
-class NoAfter(Cell):
-    gates = ("f", "n")
-    states = OneState
-    second_product = "n"
-
-    def before(self, x, h, state, **params):
-        return state.h, {}
-
-
-class ProjectableInName(Leaky):
-    projectable = True
 
 
 class WrongInitialState(Leaky):
@@ -293,8 +273,8 @@ class Masked(Leaky):
     def draw_masks(self, shape, training, like):
         return {"m": like.new_empty(shape).bernoulli_(0.5)}
 
-    def step(self, x, h, state, **params):
-        return OneState(params["m"] * torch.tanh(x.a + h.a)), {}
+    def step(self, x, W, state, **params):
+        return OneState(params["m"] * torch.tanh(x.a + W.a(state.h))), {}
 
 
 class MasksUnnamed(Masked):
@@ -329,31 +309,28 @@ class UnequalOption(Leaky):
 class Detaches(Leaky):
     """Right in its values: what NumPy computes has no derivative."""
 
-    def step(self, x, h, state, **params):
-        return OneState(torch.from_numpy(x.a.detach().numpy()) + torch.tanh(h.a)), {}
+    def step(self, x, W, state, **params):
+        return OneState(torch.from_numpy(x.a.detach().numpy()) + torch.tanh(W.a(state.h))), {}
 
 
 WRONG: dict[type[Cell], str] = {
     MixesUnits: "units mix: the new h of one unit changes with x.a of another; declare elementwise = False",
     MixesUnitsALittle: "units mix: the new h of one unit changes with state.h of another",
-    ShiftsUnits: "units mix: the new h of one unit changes with h.a of another",
+    ShiftsUnits: "units mix: the new h of one unit changes with the product of W.a of another",
     MixesRows: "rows of the batch mix: the new h of one row changes with x.a of another",
     MixesRowsUnseen: "rows of the batch mix: the new h of one row changes with state.h of another",
-    MixesUnitsInTheVector: "units mix: the vector to multiply of one unit changes with state.h of another",
+    MixesUnitsInTheVector: "units mix: the vector that W.n multiplies of one unit changes with state.h of another",
     CountsDimensionsFromTheStart: "a step must take (T, B, H) as (B, H), its dimensions counted from the end",
     TakesApartTheBatch: "a step must take (T, B, H) as (B, H): step raised ValueError: too many values to unpack",
-    WrongDerivative: "derivative of the new c is not what autograd finds with respect to i, x.i",
-    WrongDerivativeOfTheVector: "derivative of the vector to multiply is not what autograd finds with respect to h",
-    WrongChain: "derivative of the new h is not what autograd finds with respect to i, f, g, x.i, x.f, x.g, c",
+    WrongDerivative: "derivative of the new c is not what autograd finds with respect to i",
+    WrongDerivativeOfTheVector: "derivative of the vector that W.n multiplies is not what autograd finds",
+    WrongChain: "derivative of the new h is not what autograd finds with respect to i, f, g, c",
     EndlessChain: "derivative raised RecursionError",
-    StrangeDerivative: "derivative has an entry for 'q', which is no gate and no state",
+    StrangeDerivative: "derivative has an entry for 'q', which the step does not read by itself",
     NumberForDerivative: "what derivative has for 'h' of the new h must be a tensor, received a float",
     DerivativeThatRaises: "derivative raised KeyError: 'z'",
-    ApartUndeclared: "derivative has an entry for 'x.a', but its gate is not in x_apart",
+    ApartInNameAlone: "derivative has an entry for 'x.a', which the step does not read by itself",
     NothingApart: "derivative of the new h is not what autograd finds with respect to x.n",
-    WrongLoop: "the loop in_place does not agree with the equations with vectors: outputs, ",
-    LoopWithoutDerivative: "in_place needs derivative and kept_gates beside it",
-    TooFewGates: "step raised AttributeError: 'x' object has no attribute 'b'",
     TooManyGates: "it declares the gate 'b', which changes nothing",
     StateIsATuple: "step must return its new state as OneState(h), received a tuple",
     StateIsATensor: "step must return its new state as OneState(h), received a Tensor",
@@ -365,25 +342,55 @@ WRONG: dict[type[Cell], str] = {
     WrongType: "the new state 'h' must be torch.float32 like the numbers it is made from, received torch.float64",
     ChangesTheState: "a step changes state in place",
     ChangesX: "a step changes x in place",
+    ChangesAProduct: "a step changes products in place",
+    BranchesOnValues: "step does not always call W.a: it branches on values",
     Random: "two steps on the same numbers differ: draw random numbers in draw_masks",
     Counts: "two steps on the same numbers differ",
-    Raises: "step raised RuntimeError: out of patience",
-    DoesNotTakeItsParameter: "step() got an unexpected keyword argument 'p'",
     IdleParameter: "it declares the parameter 'p', which changes nothing",
-    NoStep: "it has no step(x, h, state)",
-    ForgetsSecondProduct: "it has no step(x, h, state), but before and after: declare second_product",
-    NoAfter: "it declares second_product, but has no after(...)",
-    ProjectableInName: "it declares projectable, but reads state.h, which a projection makes smaller",
     WrongInitialState: "the initial state 'h' must have the shape (3, 5), received (5, 3)",
     PlainInitialState: "initial_state must return a OneState, received a Tensor",
-    MasksUnnamed: "draw_masks must return a dict of the masks (), received ('m',)",
     MaskOfOneStep: "the mask 'm' must have the shape (4, 3, 5), received (3, 5)",
     MasksOfPythonsRandom: "draw_masks must draw from PyTorch's generator: two draws from one seed differ",
     TensorOption: "its options (public attributes) must be plain values that can be copied, compared and hashed",
     UnequalOption: "a copy of it is not equal to it: its options (public attributes) must be plain values",
     LeavesTheNumbers: "on ordinary random numbers the new h is infinite or not a number",
-    Detaches: "running it over a sequence of vectors raised",
+    Detaches: "differentiating a step raised RuntimeError",
 }
+
+
+CANNOT_BE_RUN: dict[type[Cell], str] = {
+    TooFewGates: "TooFewGates: step raised AttributeError: 'x' object has no attribute 'b'",
+    Raises: "Raises: step raised RuntimeError: out of patience",
+    DoesNotTakeItsParameter: "step() got an unexpected keyword argument 'p'",
+    MasksUnnamed: "MasksUnnamed: step raised KeyError: 'm'",
+    NoStep: "NoStep has no step(x, W, state)",
+}
+
+
+@pytest.mark.parametrize("cell", CANNOT_BE_RUN, ids=lambda cell: cell.__name__)
+def test_a_step_that_cannot_be_run_is_told_at_once(cell):
+    with pytest.raises(ValueError, match=re.escape(CANNOT_BE_RUN[cell])):
+        check_cell(cell)
+
+
+class MultipliesEqualVectors(Leaky):
+    gates = ("a", "b")
+
+    def step(self, x, W, state, **params):
+        return OneState(torch.tanh(x.a + W.a(x.a * state.h)) + torch.tanh(x.b + W.b(x.a * state.h))), {}
+
+
+class MultipliesACopy(Leaky):
+    gates = ("a", "b")
+
+    def step(self, x, W, state, **params):
+        return OneState(torch.tanh(x.a + W.a(state.h)) + torch.tanh(x.b + W.b(state.h.clone()))), {}
+
+
+@pytest.mark.parametrize(("cell", "first"), [(MultipliesEqualVectors, "W.a"), (MultipliesACopy, "state.h")])
+def test_equal_vectors_that_are_made_twice_are_right_and_warned_of(cell, first):
+    with pytest.warns(UserWarning, match=f"W.b multiplies a vector of its own that equals that of {first}"):
+        check_cell(cell)
 
 
 @pytest.mark.parametrize("cell", [Leaky, Masked])

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import runpy
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,13 @@ import torch
 from support.own_cell import OWN_CELL
 from support.page_reading import read_page, unpack
 from support.paths import ROOT
+from support.script_runs import RunScript
 
 from gru_scratch.training.build import build_model, find_cell_file
 from gru_scratch.training.config import TrainConfig
 from gru_scratch.training.data import read_run_text
 from gru_scratch.training.folder import save_run
+from gru_scratch.training.text_task import TextTask
 from gru_scratch.training.trainer import Trainer
 
 SENTENCE = "Time Traveller, you came a while ago. " * 9
@@ -33,7 +35,11 @@ def make_run(folder: Path, sentence: str = SENTENCE, cleaning: Any = "book", **o
     text = read_run_text(config)
     cell_file = find_cell_file(config)
     folder.mkdir()
-    save_run(folder, Trainer(config, build_model(config, len(text.vocab), CPU, cell_file), text, CPU, cell_file), "")
+    save_run(
+        folder,
+        Trainer(TextTask(config, build_model(config, len(text.vocab), CPU, cell_file), text, CPU, cell_file)),
+        "",
+    )
     return folder
 
 
@@ -43,20 +49,8 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def explore(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Any:
-    """Run the script in this process, in an empty working folder: (status, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
-
-    def run_script(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["explore.py", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            runpy.run_path(str(ROOT / "scripts" / "explore.py"), run_name="__main__")
-        captured = capsys.readouterr()
-        assert isinstance(end.value.code, int)
-        return end.value.code, captured.out, captured.err
-
-    return run_script
+def explore(in_process: RunScript) -> RunScript:
+    return partial(in_process, "explore")
 
 
 def test_a_page_from_a_run(run_folder: Path, tmp_path: Path) -> None:
@@ -78,7 +72,7 @@ def test_a_page_from_a_run(run_folder: Path, tmp_path: Path) -> None:
     assert (data["title"], data["source"]) == ("gru, 1 layer of 6 units", "a text")
 
 
-def test_a_file_its_start_and_the_usual_place(explore: Any, run_folder: Path) -> None:
+def test_a_file_its_start_and_the_usual_place(explore: RunScript, run_folder: Path) -> None:
     Path("mine.txt").write_text("a while\nago " * 50)
     status, out, _ = explore(run_folder, "--file", "mine.txt", "--characters", 30)
     assert (status, out.partition(":")[0]) == (0, "30 characters, gru, 1 layer of 6 units")
@@ -91,7 +85,7 @@ def test_a_file_its_start_and_the_usual_place(explore: Any, run_folder: Path) ->
     assert Path("mine.txt").read_text().startswith("a while")
 
 
-def test_without_a_text_it_reads_the_start_of_the_runs_own(explore: Any, tmp_path: Path) -> None:
+def test_without_a_text_it_reads_the_start_of_the_runs_own(explore: RunScript, tmp_path: Path) -> None:
     folder = make_run(tmp_path / "long", sentence=SENTENCE * 4)
     status, out, err = explore(folder, "--out", "page.html")
     assert (status, err) == (0, "")
@@ -109,7 +103,7 @@ def test_without_a_text_it_reads_the_start_of_the_runs_own(explore: Any, tmp_pat
     ],
 )
 def test_texts_as_they_are_of_every_kind_of_token(
-    explore: Any, tmp_path: Path, tokens: Any, text: str, shown: Any
+    explore: RunScript, tmp_path: Path, tokens: Any, text: str, shown: Any
 ) -> None:
     folder = make_run(tmp_path / "raw", SENTENCE + "é \n", cleaning="raw", tokens=tokens)
     Path("mine.txt").write_bytes(text.encode())
@@ -124,7 +118,9 @@ def test_texts_as_they_are_of_every_kind_of_token(
         assert bool(data["features"]) == (tokens != "word")
 
 
-def test_rare_words_are_read_as_the_unknown_one_where_the_run_was_trained_so(explore: Any, tmp_path: Path) -> None:
+def test_rare_words_are_read_as_the_unknown_one_where_the_run_was_trained_so(
+    explore: RunScript, tmp_path: Path
+) -> None:
     folder = make_run(tmp_path / "rare", SENTENCE + " once", cleaning="raw", tokens="word", min_freq=2)
     status, _, err = explore(folder, "--text", "Time once ago.", "--out", "page.html")
     assert (status, err) == (0, "")
@@ -137,7 +133,7 @@ def test_rare_words_are_read_as_the_unknown_one_where_the_run_was_trained_so(exp
     assert (status, err) == (2, "error: the text: nothing but space is in it\n")
 
 
-def test_a_cell_of_ones_own_in_two_layers(explore: Any, tmp_path: Path) -> None:
+def test_a_cell_of_ones_own_in_two_layers(explore: RunScript, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(OWN_CELL)
     folder = make_run(tmp_path / "own", cell=f"{tmp_path / 'mine.py'}:MGUCell", num_layers=2)
     status, out, err = explore(folder, "--text", "a while ago", "--out", "page.html")
@@ -170,7 +166,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_input_is_one_line(explore: Any, run_folder: Path, name: str) -> None:
+def test_bad_input_is_one_line(explore: RunScript, run_folder: Path, name: str) -> None:
     arguments, message = BAD[name]
     status, out, err = explore(run_folder, *arguments)
     assert (status, out, err.count("\n")) == (2, "", 1)
@@ -179,7 +175,7 @@ def test_bad_input_is_one_line(explore: Any, run_folder: Path, name: str) -> Non
     assert list(Path().iterdir()) == []
 
 
-def test_what_is_no_run_folder(explore: Any, run_folder: Path, tmp_path: Path) -> None:
+def test_what_is_no_run_folder(explore: RunScript, run_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("x")
     for path, message in [("none", "no run folder none"), ("file", "received the file file"), ("empty", "empty")]:
@@ -190,7 +186,7 @@ def test_what_is_no_run_folder(explore: Any, run_folder: Path, tmp_path: Path) -
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full to stand for a full disk")
-def test_a_full_disk_leaves_the_older_page(explore: Any, run_folder: Path, tmp_path: Path) -> None:
+def test_a_full_disk_leaves_the_older_page(explore: RunScript, run_folder: Path, tmp_path: Path) -> None:
     assert explore(run_folder, "--text", "ago", "--out", "page.html")[0] == 0
     before = Path("page.html").read_bytes()
     Path("page.html.tmp").symlink_to("/dev/full")  # where the new page is written before it is renamed

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import runpy
 import subprocess
 import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,30 +14,19 @@ import jsonschema
 import matplotlib.image
 import pytest
 from support.paths import ROOT
+from support.script_runs import RunScript
 
-from gru_scratch.benchmark import folder, plans
+from gru_scratch.benchmark import plans
+from gru_scratch.studies import results
 
 SIZES = {"--batch-size": 1, "--num-steps": 1, "--num-hiddens": 1, "--vocab-size": 2}
 SMALLEST = [str(word) for option in {**SIZES, "--seconds": 0, "--threads": 1}.items() for word in option]
 SCHEMA = json.loads((ROOT / "docs" / "compare.schema.json").read_text())
-RunScript = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def compare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> RunScript:
-    """Run the script in this process, in an empty working folder: (status, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["compare.py", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            runpy.run_path(str(ROOT / "scripts" / "compare.py"), run_name="__main__")
-        captured = capsys.readouterr()
-        assert isinstance(end.value.code, int)
-        return end.value.code, captured.out, captured.err
-
-    return run
+def compare(in_process: RunScript) -> RunScript:
+    return partial(in_process, "compare")
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -63,10 +51,10 @@ def test_with_the_smallest_sizes(tmp_path: Path) -> None:
         assert word in done.stdout
     found = read(tmp_path / "runs" / "compare" / "comparison.json")
     rows = {(c["title"], row["engine"]): row for c in found["comparisons"] for row in c["rows"]}
-    every = ["builtin", "builtin-compiled", "d2l", "textbook", "fused"]
+    every = ["builtin", "builtin-compiled", "textbook", "fused"]
     assert list(rows) == [
         *(("RNN", engine) for engine in every),
-        *(("GRU, reset after", engine) for engine in every if engine != "d2l"),
+        *(("GRU, reset after", engine) for engine in every),
         *(("GRU, reset before", engine) for engine in every if not engine.startswith("builtin")),
         *(("LSTM", engine) for engine in every),
     ]
@@ -74,7 +62,7 @@ def test_with_the_smallest_sizes(tmp_path: Path) -> None:
         assert f"| {title} " in done.stdout
         assert f"| {engine} " in done.stdout
         assert len(row["seconds"]) == 7
-        base = engine == "builtin" or (title, engine) == ("GRU, reset before", "d2l")
+        base = engine == "builtin" or (title, engine) == ("GRU, reset before", "textbook")
         assert (row["ratio"] is None) == base
         assert row["peak_memory_bytes"] > 0
         assert {"loss", "rnn.weight_hh_l0", "linear.bias"} <= set(row["differences"])
@@ -85,7 +73,7 @@ def test_with_the_smallest_sizes(tmp_path: Path) -> None:
         "comparison.png",
     ]
     picture = matplotlib.image.imread(tmp_path / "runs" / "compare" / "comparison.png")
-    assert picture.shape[1] == 1012
+    assert picture.shape[1] == 1104
     assert picture.std() > 0.05  # something is drawn
 
 
@@ -125,23 +113,12 @@ def test_a_cell_of_ones_own_and_chosen_engines(compare: RunScript) -> None:
 def test_a_cell_that_fails_gets_a_row_and_a_status(compare: RunScript) -> None:
     Path("mine.py").write_text(
         "from gru_scratch.cells import RNNEquations\n"
-        "class Mine(RNNEquations):\n    def step(self, x, h, state):\n        raise TypeError('no such gate')\n"
+        "class Mine(RNNEquations):\n    def step(self, x, W, state):\n        raise TypeError('no such gate')\n"
     )
     status, out, err = compare(*SMALLEST, "--cells", "mine.py:Mine")
     assert (status, without_notes(err)) == (1, "")
     assert out.count("fails: TypeError: no such gate") == 2
     read(Path("runs/compare/comparison.json"))
-
-
-def test_d2l_that_is_not_installed(compare: RunScript, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("d2l", "d2l.torch"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    monkeypatch.setitem(sys.modules, "d2l", None)
-    status, out, _ = compare(*SMALLEST, "--cells", "gru", "--engines", "d2l", "textbook", "fused")
-    assert status == 0
-    line = next(line for line in out.splitlines() if "| d2l " in line)
-    assert [cell.strip() for cell in line.split("|")[3:-2]] == [""] * (line.count("|") - 4)
-    assert line.split("|")[-2].strip() == "not installed"
 
 
 BAD_OPTIONS = [
@@ -201,7 +178,7 @@ def test_a_folder_without_write_permission(compare: RunScript, monkeypatch: pyte
     def refuse(dir: Path) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(folder.tempfile, "TemporaryFile", refuse)
+    monkeypatch.setattr(results.tempfile, "TemporaryFile", refuse)
     status, out, err = compare(*SMALLEST, "--out", "locked")
     assert (status, out, err) == (2, "", "error: cannot write to the folder locked: Permission denied\n")
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
-import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from support.paths import ROOT
+from support.script_runs import RunScript
 from tqdm import tqdm
 
 from gru_scratch.text.corpus import Text
@@ -20,23 +20,6 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 MEMORY = ["--cells", "rnn", "gru", "--lengths", "3", "6", "--updates", "2", "--seeds", "2", "--num-hiddens", "4"]
 GRADIENTS = ["--cells", "rnn", "lstm", "--span", "12", "--looks", "0", "2", "--seeds", "1", "--num-hiddens", "4"]
 FORECAST = ["--length", "120", "--order", "4", "--horizon", "6", "--updates", "2", "--seeds", "2", "--num-hiddens", "4"]
-
-
-@pytest.fixture
-def in_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
-    """Run a script in this process, in an empty working folder: (status, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
-
-    def run_script(script: str, *arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", [f"{script}.py", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            runpy.run_path(str(ROOT / "scripts" / f"{script}.py"), run_name="__main__")
-        captured = capsys.readouterr()
-        assert isinstance(end.value.code, int)
-        return end.value.code, captured.out, captured.err
-
-    return run_script
 
 
 def written(folder: Path, *names: str) -> dict[str, object]:
@@ -64,14 +47,14 @@ def test_memory(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("task", ["adding", "copying"])
-def test_memory_of_other_tasks_and_a_second_run(in_process, task: str) -> None:  # type: ignore[no-untyped-def]
+def test_memory_of_other_tasks_and_a_second_run(in_process: RunScript, task: str) -> None:
     for folder in (f"memory-{task}", f"memory-{task}-2"):
         status, _, _ = in_process("memory", "--task", task, *MEMORY)
         assert status == 0
         written(Path("runs") / folder, f"memory-{task}.json", f"memory-{task}.png")
 
 
-def test_gradients(in_process, text: Text) -> None:  # type: ignore[no-untyped-def]
+def test_gradients(in_process: RunScript, text: Text) -> None:
     status, out, err = in_process("gradients", *GRADIENTS, "--text", text.path, "--out", "g")
     assert (status, err) == (0, "")
     assert re.search(r"^rnn, as torch.nn, before training: \S+ at k = \d+", out, re.MULTILINE)
@@ -82,7 +65,7 @@ def test_gradients(in_process, text: Text) -> None:  # type: ignore[no-untyped-d
     assert len(numbers["runs"]) == 4
 
 
-def test_a_training_run_logs_how_far_gradients_reach_and_is_the_same_run(in_process, text: Text) -> None:  # type: ignore[no-untyped-def]
+def test_a_training_run_logs_how_far_gradients_reach_and_is_the_same_run(in_process: RunScript, text: Text) -> None:
     run = ["--text", text.path, "--max-tokens", "300", "--num-hiddens", "5", "--batch-size", "3", "--num-steps", "8"]
     run += ["--cell", "lstm", "--num-layers", "2", "--epochs", "2"]
     records = {}
@@ -101,7 +84,7 @@ def test_a_training_run_logs_how_far_gradients_reach_and_is_the_same_run(in_proc
     assert records[True][0]["gradient_flow"] != records[True][1]["gradient_flow"]
 
 
-def test_forecast_of_a_generated_series_and_of_the_same_as_csv(in_process) -> None:  # type: ignore[no-untyped-def]
+def test_forecast_of_a_generated_series_and_of_the_same_as_csv(in_process: RunScript) -> None:
     status, out, err = in_process("forecast", *FORECAST, "--save-series", "s.csv", "--out", "a")
     assert (status, err) == (0, "")
     assert "| linear autoregression | 5 |" in out
@@ -115,7 +98,7 @@ def test_forecast_of_a_generated_series_and_of_the_same_as_csv(in_process) -> No
     assert "s.csv is there already" in err
 
 
-def test_a_cell_of_ones_own(in_process, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_cell_of_ones_own(in_process: RunScript, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("from gru_scratch.cells import MGUEquations\nclass Mine(MGUEquations): pass\n")
     status, out, err = in_process("memory", *MEMORY, "--cells", "mine.py:Mine")
     assert (status, err) == (0, "")
@@ -131,8 +114,8 @@ def test_a_cell_of_ones_own(in_process, tmp_path: Path) -> None:  # type: ignore
         ("memory", ["--cells", "none.py:A"], "none.py"),
         ("memory", ["--seeds", "0"], "at least one seed"),
         ("memory", ["--lr", "nan"], "lr must be"),
-        ("memory", ["--out", "full"], "full is not empty"),
-        ("memory", ["--out", "file"], "file, which is none"),
+        ("memory", ["--out", "full"], "the folder full is not empty"),
+        ("memory", ["--out", "file"], "cannot write to the folder file: File exists"),
         ("memory", ["--out", "file/below"], "file"),
         ("memory", ["--out", "/proc/nothing"], "/proc/nothing"),
         ("gradients", ["--span", "0"], "span must be at least 1, received 0"),
@@ -155,8 +138,8 @@ def test_a_cell_of_ones_own(in_process, tmp_path: Path) -> None:  # type: ignore
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(
-    in_process, text: Text, script: str, arguments: list[str], said: str
-) -> None:  # type: ignore[no-untyped-def]
+    in_process: RunScript, text: Text, script: str, arguments: list[str], said: str
+) -> None:
     if script == "gradients" and "--text" not in arguments:
         arguments = [*arguments, "--text", str(text.path)]
     Path("full").mkdir()
@@ -176,8 +159,8 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     ("script", "arguments"), [("memory", MEMORY), ("gradients", GRADIENTS), ("forecast", FORECAST)]
 )
 def test_an_interrupted_study_keeps_whole_files_or_none(
-    in_process, monkeypatch, text: Text, script: str, arguments: list[str]
-) -> None:  # type: ignore[no-untyped-def]
+    in_process: RunScript, monkeypatch, text: Text, script: str, arguments: list[str]
+) -> None:
     if script == "gradients":
         arguments = [*arguments, "--text", str(text.path)]
     calls: list[int] = []

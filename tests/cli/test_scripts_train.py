@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import runpy
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from support.paths import ROOT
+from support.script_runs import RunScript
 
 from gru_scratch.text.corpus import Text
 
@@ -31,23 +31,6 @@ def run(script: str, *arguments: object, cwd: Path) -> subprocess.CompletedProce
     with start(script, *arguments, cwd=cwd) as process:
         out, err = process.communicate(timeout=120)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
-
-
-@pytest.fixture
-def in_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
-    """Run a script in this process, in an empty working folder: (status, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
-
-    def run_script(script: str, *arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", [f"{script}.py", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            runpy.run_path(str(ROOT / "scripts" / f"{script}.py"), run_name="__main__")
-        captured = capsys.readouterr()
-        assert isinstance(end.value.code, int)
-        return end.value.code, captured.out, captured.err
-
-    return run_script
 
 
 @pytest.mark.parametrize(("cell", "engine"), [("gru", "fused"), ("gru", "textbook"), ("lstm", "builtin")])
@@ -81,7 +64,7 @@ def test_a_run_and_its_continuation(tmp_path: Path, text: Text, cell: str, engin
     assert (after.returncode, after.stdout, after.stderr) == (0, continuations[0] + "\n", "")
 
 
-def test_the_same_seed_gives_the_same_run_and_another_seed_another(in_process, text: Text) -> None:  # type: ignore[no-untyped-def]
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(in_process: RunScript, text: Text) -> None:
     def losses(name: str, seed: int) -> list[float]:
         status, _, _ = in_process("train", "--text", text.path, "--epochs", 2, *SMALL, "--seed", seed, "--out", name)
         assert status == 0
@@ -91,7 +74,7 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(in_process, t
     assert losses("c", 2) != losses("a2", 1)
 
 
-def test_help_names_every_option_with_its_default(in_process) -> None:  # type: ignore[no-untyped-def]
+def test_help_names_every_option_with_its_default(in_process: RunScript) -> None:
     status, out, _ = in_process("train", "--help")
     assert status == 0
     options = (
@@ -134,7 +117,7 @@ BAD_OPTIONS = [
 @pytest.mark.parametrize(
     ("options", "said"), BAD_OPTIONS, ids=lambda value: " ".join(value) if type(value) is list else ""
 )
-def test_bad_input_to_train(in_process, text: Text, options: list[str], said: str) -> None:  # type: ignore[no-untyped-def]
+def test_bad_input_to_train(in_process: RunScript, text: Text, options: list[str], said: str) -> None:
     Path("empty.txt").touch()
     Path("binary.bin").write_bytes(b"abc\0def")
     Path("latin.txt").write_bytes(b"cafe\xe9 ")
@@ -182,13 +165,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["--device", "cuda:77"], "device 'cuda:77' is not here"),
     ],
 )
-def test_bad_input_to_generate(in_process, trained: Path, options: list[str], said: str) -> None:  # type: ignore[no-untyped-def]
+def test_bad_input_to_generate(in_process: RunScript, trained: Path, options: list[str], said: str) -> None:
     status, out, err = in_process("generate", trained, *options)
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert said in err
 
 
-def test_run_folders_that_are_none(in_process, trained: Path) -> None:  # type: ignore[no-untyped-def]
+def test_run_folders_that_are_none(in_process: RunScript, trained: Path) -> None:
     def said(folder: Path) -> str:
         status, out, err = in_process("generate", folder)
         assert (status, out, err.count("\n")) == (2, "", 1)
@@ -211,7 +194,7 @@ def test_run_folders_that_are_none(in_process, trained: Path) -> None:  # type: 
 
 @pytest.mark.parametrize("options", [["--lr", "1e38"], ["--lr", "1e38", "--engine", "builtin"]])
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(
-    in_process,  # type: ignore[no-untyped-def]
+    in_process: RunScript,
     text: Text,
     options: list[str],
 ) -> None:
@@ -268,14 +251,14 @@ def test_output_that_is_no_longer_read_ends_a_command_quietly(tmp_path: Path, tr
     assert (process.returncode, err) == (141, "")
 
 
-def test_a_second_run_gets_a_folder_of_its_own(in_process, text: Text) -> None:  # type: ignore[no-untyped-def]
+def test_a_second_run_gets_a_folder_of_its_own(in_process: RunScript, text: Text) -> None:
     for _ in range(2):
         status, _, _ = in_process("train", "--text", text.path, *SMALL, "--epochs", 1, "--cell", "rnn")
         assert status == 0
     assert sorted(path.name for path in Path("runs").iterdir()) == ["rnn-fused", "rnn-fused-2"]
 
 
-def test_a_text_without_the_books_letters_is_continued_from_its_own_opening(in_process) -> None:  # type: ignore[no-untyped-def]
+def test_a_text_without_the_books_letters_is_continued_from_its_own_opening(in_process: RunScript) -> None:
     Path("text.txt").write_text("bad cab dad\n" * 100)
     status, out, _ = in_process("train", "--text", "text.txt", "--cleaning", "book", *SMALL, "--epochs", 1)
     assert status == 0

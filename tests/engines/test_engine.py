@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import resource
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from gru_scratch import GRU, LSTM, RNN, Recurrent
 from gru_scratch.cells import GRUEquations, LSTMEquations, MGUEquations, RNNEquations
-from gru_scratch.engines import fused, textbook
-from gru_scratch.engines.fused import bptt
+from gru_scratch.engines import operators, textbook
+from gru_scratch.engines.fused import bptt, forward
+from gru_scratch.engines.fused.in_place import loop_of
 
 BOOK_CELLS = [GRUEquations(True), GRUEquations(False), LSTMEquations(), RNNEquations("tanh"), RNNEquations("relu")]
 NAMESAKES = {"RNN": (nn.RNN, RNN), "GRU": (nn.GRU, GRU), "LSTM": (nn.LSTM, LSTM)}
@@ -42,22 +44,22 @@ each_layer = pytest.mark.parametrize("make", LAYERS, ids=["gru", "book's gru", "
 @pytest.mark.parametrize("tokens", [False, True], ids=["dense", "tokens"])
 @pytest.mark.parametrize("cell", BOOK_CELLS, ids=repr)
 def test_loop_in_place_equals_generic_loop(cell, tokens, lengths, monkeypatch):
-    assert cell.in_place is not None
+    assert loop_of(cell) is not None
     monkeypatch.setattr(bptt, "STRETCH", 2 * 4 * 5)  # several stretches of time
-    generic = type(f"Generic{type(cell).__name__}", (type(cell),), {"in_place": None})(**cell.options())
     layer = one_layer(cell, tokens=tokens, lengths=lengths)
-    plain = layer.__class__(generic, *list(vars(layer).values())[1:])
-    for found, expected in zip(layer.results(fused.run), plain.results(fused.run), strict=True):
+    by_loop = layer.results(operators.fused)
+    monkeypatch.setattr(forward, "loop_of", lambda cell: None)
+    for found, expected in zip(by_loop, layer.results(operators.fused), strict=True):
         assert_close(found, expected)
 
 
 @pytest.mark.parametrize("cell", [*BOOK_CELLS, MGUEquations()], ids=repr)
 def test_derivative_by_hand_equals_that_of_autograd(cell):
     assert cell.derivative is not None
-    by_autograd = type(f"Plain{type(cell).__name__}", (type(cell),), {"derivative": None, "in_place": None})
+    by_autograd = type(f"Plain{type(cell).__name__}", (type(cell),), {"derivative": None})
     layer = one_layer(cell)
-    plain = layer.__class__(by_autograd(**cell.options()), *list(vars(layer).values())[1:])
-    for found, expected in zip(layer.results(fused.run), plain.results(fused.run), strict=True):
+    plain = replace(layer, cell=by_autograd(**cell.options()))
+    for found, expected in zip(layer.results(operators.fused), plain.results(operators.fused), strict=True):
         assert_close(found, expected)
 
 
@@ -191,9 +193,9 @@ def test_inference_keeps_nothing_for_backward(make, monkeypatch):
     kept = []
     forward = torch.ops.gru_scratch.forward
 
-    def spy(cell: str, keep: bool, *rest: Any) -> list[Tensor]:
+    def spy(engine: str, cell: str, keep: bool, *rest: Any) -> list[Tensor]:
         kept.append(keep)
-        return forward(cell, keep, *rest)
+        return forward(engine, cell, keep, *rest)
 
     monkeypatch.setattr(torch.ops.gru_scratch, "forward", spy)
     layer, x = make(), torch.randn(5, 2, 3)
@@ -210,19 +212,7 @@ def test_inference_keeps_nothing_for_backward(make, monkeypatch):
     assert kept[-1]
 
 
-# Second derivatives, transforms and forward mode.
-
-
-@each_layer
-@pytest.mark.parametrize("loss", [lambda y: y.sum(), lambda y: y.sin().sum()], ids=["sum", "sine"])
-def test_second_derivative_is_refused_by_fused_and_right_in_textbook(make, loss):
-    x = torch.randn(4, 2, 3, dtype=torch.float64, requires_grad=True)
-    layer = make(dtype=torch.float64)
-    (grad,) = torch.autograd.grad(loss(layer(x)[0]), x, create_graph=True)
-    with pytest.raises(RuntimeError, match='engine="textbook"'):
-        grad.sum().backward()
-    open_layer = make(dtype=torch.float64, engine="textbook")
-    assert torch.autograd.gradgradcheck(lambda x: loss(open_layer(x)[0]), (x,), fast_mode=True)
+# Transforms and forward mode.
 
 
 def pair(make: Any) -> tuple[nn.Module, nn.Module]:

@@ -10,6 +10,7 @@ from support.one_layer import assert_close
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from gru_scratch import GRU, LSTM
+from gru_scratch.engines import torch_private
 from gru_scratch.engines.fused import products
 from gru_scratch.engines.fused.products import Kernels, Product, Routine, add_gradient
 
@@ -19,7 +20,7 @@ ROWS = [1, 16, 61, 96]  # 61: not to be cut into images
 @pytest.fixture
 def onednn(monkeypatch: pytest.MonkeyPatch) -> None:
     """oneDNN's for any size, as on a processor where MKL is slow, and packed from three uses on."""
-    if not products._has("mkldnn", "_linear_pointwise", "_reorder_linear_weight"):
+    if not torch_private.has(products.ONEDNN_LINEAR, products.ONEDNN_PACK):
         pytest.skip("this PyTorch is built without oneDNN")
     kernels = Kernels(Routine(products._by_onednn, 1, 1, ragged=True), products._gradient_by_convolution)
     monkeypatch.setattr(products, "_kernels", lambda: kernels)

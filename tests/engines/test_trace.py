@@ -10,6 +10,7 @@ from support.sample_cells import (
     Constant,
     GRUByAutograd,
     LSTMByAutograd,
+    ManyProducts,
     MGUByAutograd,
     OneState,
     Passes,
@@ -34,8 +35,8 @@ def meeting(how):
     """A cell whose gate's pre-activations meet as ``how(x, h, state)`` says."""
 
     class Meeting(Alone):
-        def step(self, x, h, state, **params):
-            return OneState(torch.tanh(how(x.a, h.a, state.h))), {}
+        def step(self, x, W, state, **params):
+            return OneState(torch.tanh(how(x.a, W.a(state.h), state.h))), {}
 
     return Meeting()
 
@@ -64,20 +65,25 @@ def test_x_and_h_are_together_where_only_their_sum_is_read(how, apart):
     assert reads_of(meeting(how)).apart == ({"a"} if apart else set())
 
 
+MADE = {"a", "b", "m", "u", "x.b", "x.u"}
+"""What the new m of ManyProducts reads, which it multiplies."""
+
+
 @pytest.mark.parametrize(
     ("cell", "expected"),
     [
-        (MGUByAutograd(), {"h": {"f", "n", "h"}, "vector": {"f", "h"}}),
+        (MGUByAutograd(), {"h": {"f", "n", "h"}, "W.n": {"f", "h"}}),
         (GRUByAutograd(), {"h": {"r", "z", "n", "x.n", "h"}}),
-        (GRUByAutograd(False), {"h": {"z", "n", "h"}, "vector": {"r", "h"}}),
+        (GRUByAutograd(False), {"h": {"z", "n", "h"}, "W.n": {"r", "h"}}),
         (LSTMByAutograd(), {"h": {"o", "new.c"}, "c": {"i", "f", "g", "c"}}),
         (PeepholeLSTMEquations(), {"h": {"o", "new.c"}, "c": {"i", "f", "g", "c"}}),
-        (Zoneout(GRUEquations(False), 0.5), {"h": {"z", "n", "h"}, "vector": {"r", "h"}}),
+        (Zoneout(GRUEquations(False), 0.5), {"h": {"z", "n", "h"}, "W.n": {"r", "h"}}),
         (Zoneout(LSTMEquations(), 0.5), {"h": {"i", "f", "g", "o", "h", "c"}, "c": {"i", "f", "g", "c"}}),
         (Stabilised(), {"h": {"new.c", "new.m"}, "c": {"i", "f", "z", "x.z", "c"}, "m": {"i", "f", "m"}}),
-        (WeightedMGU(), {"h": {"f", "n", "x.n", "h"}, "vector": {"f", "h"}}),
+        (WeightedMGU(), {"h": {"f", "n", "x.n", "h"}, "W.n": {"f", "h"}}),
         (Tower(), {"h": {"new.m", "b", "c", "h"}, "c": {"new.m", "b", "c"}, "m": {"a", "m"}}),
         (Passes(), {"h": {"new.c"}, "c": {"a", "c", "m"}, "m": {"m"}}),
+        (ManyProducts(), {"h": {"v", "x.q", "u", "b", "x.b", "x.u"}, "m": MADE, "W.b": {"a", "h"}, "W.v": MADE}),
         (Constant(), {"h": {"a", "x.b", "c"}, "c": set()}),
     ],
     ids=repr,
@@ -98,8 +104,8 @@ def test_a_state_that_is_computed_from_a_later_one_twice_over_is_differentiated_
         gates = ("f",)
         states = Two
 
-        def step(self, x, h, state):
-            f = torch.sigmoid(x.f + h.f)
+        def step(self, x, W, state):
+            f = torch.sigmoid(x.f + W.f(state.h))
             c = f * state.c
             return Two(f * torch.tanh(c), c), {}
 

@@ -23,8 +23,7 @@ from gru_scratch.generate.continuation import (
     stream,
     streams,
 )
-from gru_scratch.text.kinds import split_tokens, token_writer
-from gru_scratch.text.vocab import Vocab
+from gru_scratch.text.vocab import Vocab, split_tokens, token_writer
 from gru_scratch.training.build import build_model, get_weights, set_weights
 from gru_scratch.training.config import TrainConfig
 

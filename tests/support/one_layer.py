@@ -38,7 +38,8 @@ class OneLayer:
         outputs, final = self.run(engine)
         random = torch.Generator().manual_seed(1)
         shares = [(x * torch.randn(x.shape, generator=random, dtype=x.dtype)).sum() for x in (outputs, *final)]
-        return [outputs, *final, *torch.autograd.grad(sum(shares), self.leaves)]
+        grads = torch.autograd.grad(sum(shares), self.leaves, allow_unused=True, materialize_grads=True)
+        return [outputs, *final, *grads]
 
 
 def one_layer(
@@ -60,12 +61,13 @@ def one_layer(
         return torch.randn(*shape, dtype=torch.float64).requires_grad_()
 
     rows, output_size = len(cell.gates) * hidden_size, proj_size or hidden_size
+    recurrent_rows = len(cell.recurrence.gates) * hidden_size
     inputs = torch.randint(input_size, (steps, batch)) if tokens else leaf(steps, batch, input_size)
     weights = LayerWeights(
         leaf(rows, input_size),
-        leaf(rows, output_size),
+        leaf(recurrent_rows, output_size),
         leaf(rows) if bias else None,
-        leaf(rows) if bias else None,
+        leaf(recurrent_rows) if bias else None,
         leaf(proj_size, hidden_size) if proj_size else None,
     )
     sizes = [output_size, *(hidden_size for _ in cell.states._fields[1:])]

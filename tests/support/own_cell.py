@@ -14,13 +14,9 @@ class State(NamedTuple):
 class MGUCell(Cell):
     gates = ("f", "n")
     states = State
-    second_product = "n"
 
-    def before(self, x, h, state):
-        f = torch.sigmoid(x.f + h.f)
-        return f * state.h, {"f": f}
-
-    def after(self, x, h, state, gates, product):
-        n = torch.tanh(x.n + product)
-        return State((1 - gates["f"]) * state.h + gates["f"] * n), {**gates, "n": n}
+    def step(self, x, W, state):
+        f = torch.sigmoid(x.f + W.f(state.h))
+        n = torch.tanh(x.n + W.n(f * state.h))
+        return State((1 - f) * state.h + f * n), {"f": f, "n": n}
 """

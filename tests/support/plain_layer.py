@@ -5,6 +5,8 @@ The reference for what a layer adds to its cell: layouts, lengths, directions, d
 
 from __future__ import annotations
 
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -47,23 +49,23 @@ def run_plain(layer: Any, sequences: list[Tensor], states: list[Tensor]) -> tupl
 
 
 def _run_one_way(cell: Any, rows: list[Tensor], state: Any, weights: Any, own: Any) -> tuple[list[Tensor], Any]:
-    """One layer in one direction over one sequence, as its equations say."""
-    gates, first = len(cell.gates), len(cell.first_product)
-    H = weights.hidden_size
+    """One layer in one direction over one sequence, as its equations say: a product for each gate."""
+    H, dtype = weights.hidden_size, weights.weight_hh.dtype
+    gates = [gate for product in cell.recurrence.products for gate in product.gates]
+    gates = [gate for gate in cell.gates if gate in gates]
     bias_ih = 0 if weights.bias_ih is None else weights.bias_ih
-    bias_hh = torch.zeros(gates * H, dtype=weights.weight_hh.dtype) if weights.bias_hh is None else weights.bias_hh
+    bias_hh = torch.zeros(len(gates) * H, dtype=dtype) if weights.bias_hh is None else weights.bias_hh
+
+    def multiply(gate: str, vector: Tensor) -> Tensor:
+        k = gates.index(gate)
+        return vector @ weights.weight_hh[k * H : (k + 1) * H].T + bias_hh[k * H : (k + 1) * H]
+
+    W = SimpleNamespace(**{gate: partial(multiply, gate) for gate in gates})
     written = []
     for row in rows:
         masks = {name: m[0] for name, m in cell.draw_masks((1, 1, H), False, weights.weight_hh).items()}
         x = cell.name_x((weights.weight_ih @ row + bias_ih).unsqueeze(0))
-        product = state[0] @ weights.weight_hh[: first * H].T + bias_hh[: first * H]
-        h = cell.name_h(product)
-        if cell.second_product:
-            vector, found = cell.before(x, h, state, **own, **masks)
-            product = vector @ weights.weight_hh[first * H :].T + bias_hh[first * H :]
-            state, _ = cell.after(x, h, state, found, product, **own, **masks)
-        else:
-            state, _ = cell.step(x, h, state, **own, **masks)
+        state, _ = cell.step(x, W, state, **own, **masks)
         if weights.weight_hr is not None:
             state = state._replace(**{state._fields[0]: state[0] @ weights.weight_hr.T})
         written.append(state[0][0])

@@ -21,6 +21,7 @@ from gru_scratch.cells import (
     Param,
     PeepholeLSTMEquations,
     PreActivations,
+    RecurrentWeights,
     RNNEquations,
     State,
     Zoneout,
@@ -36,12 +37,10 @@ class MGUByAutograd(MGUEquations):
 
 class GRUByAutograd(GRUEquations):
     derivative = None
-    in_place = None
 
 
 class LSTMByAutograd(LSTMEquations):
     derivative = None
-    in_place = None
 
 
 class OneState(NamedTuple):
@@ -60,50 +59,38 @@ class Stabilised(Cell):
     gates = ("i", "f", "z")
     states = ThreeStates
 
-    def step(self, x: PreActivations, h: PreActivations, state: State, **params: Tensor) -> tuple[State, Gates]:
-        i, f = torch.sigmoid(x.i + h.i), torch.sigmoid(x.f + h.f)
-        c = f * state.c + i * torch.tanh(x.z * (1 + h.z))
+    def step(self, x: PreActivations, W: RecurrentWeights, state: State, **params: Tensor) -> tuple[State, Gates]:
+        i, f = torch.sigmoid(x.i + W.i(state.h)), torch.sigmoid(x.f + W.f(state.h))
+        c = f * state.c + i * torch.tanh(x.z * (1 + W.z(state.h)))
         m = f * state.m * state.m + i
         return ThreeStates(c / (m + 1), c, m), {"i": i, "f": f}
 
 
 class LayerNormMGU(Cell):
-    """A second product and a parameter in a cell that is not elementwise."""
+    """A computed vector and a parameter in a cell that is not elementwise."""
 
     gates = ("f", "n")
     states = OneState
-    second_product = "n"
     elementwise = False
     params = {"gain": Param(initial=1.0)}
 
-    def before(self, x: PreActivations, h: PreActivations, state: State, **params: Tensor) -> tuple[Tensor, Gates]:
-        f = torch.sigmoid(F.layer_norm(x.f + h.f, params["gain"].shape, params["gain"]))
-        return f * state.h, {"f": f}
-
-    def after(
-        self, x: PreActivations, h: PreActivations, state: State, gates: Gates, product: Tensor, **params: Tensor
-    ) -> tuple[State, Gates]:
-        n = torch.tanh(F.layer_norm(x.n + product, params["gain"].shape, params["gain"]))
-        return OneState((1 - gates["f"]) * state.h + gates["f"] * n), gates
+    def step(self, x: PreActivations, W: RecurrentWeights, state: State, **params: Tensor) -> tuple[State, Gates]:
+        f = torch.sigmoid(F.layer_norm(x.f + W.f(state.h), params["gain"].shape, params["gain"]))
+        n = torch.tanh(F.layer_norm(x.n + W.n(f * state.h), params["gain"].shape, params["gain"]))
+        return OneState((1 - f) * state.h + f * n), {"f": f}
 
 
 class WeightedMGU(Cell):
-    """A second product and parameters on both sides of it, in an elementwise cell."""
+    """Parameters on both sides of the product of a computed vector, in an elementwise cell."""
 
     gates = ("f", "n")
     states = OneState
-    second_product = "n"
     params = {"p": Param(), "q": Param(initial=1.0)}
 
-    def before(self, x: PreActivations, h: PreActivations, state: State, **params: Tensor) -> tuple[Tensor, Gates]:
-        f = torch.sigmoid(x.f + h.f + params["p"] * state.h)
-        return params["q"] * f * state.h, {"f": f}
-
-    def after(
-        self, x: PreActivations, h: PreActivations, state: State, gates: Gates, product: Tensor, **params: Tensor
-    ) -> tuple[State, Gates]:
-        n = torch.tanh(x.n + params["q"] * product)
-        return OneState((1 - gates["f"]) * state.h + gates["f"] * n), gates
+    def step(self, x: PreActivations, W: RecurrentWeights, state: State, **params: Tensor) -> tuple[State, Gates]:
+        f = torch.sigmoid(x.f + W.f(state.h) + params["p"] * state.h)
+        n = torch.tanh(x.n + params["q"] * W.n(params["q"] * f * state.h))
+        return OneState((1 - f) * state.h + f * n), {"f": f}
 
 
 class TwoStates(NamedTuple):
@@ -122,43 +109,31 @@ class Average(Cell):
         h, m = Cell.initial_state(self, *sizes, **options)
         return TwoStates(h, m + 1)
 
-    def step(self, x: PreActivations, h: PreActivations, state: State, **params: Tensor) -> tuple[State, Gates]:
-        z = torch.sigmoid(x.z + h.z)
+    def step(self, x: PreActivations, W: RecurrentWeights, state: State, **params: Tensor) -> tuple[State, Gates]:
+        z = torch.sigmoid(x.z + W.z(state.h))
         return TwoStates(torch.tanh(params["p"] * z + state.h / state.m), state.m + z), {"z": z}
 
 
 class AverageProduct(Cell):
-    """The same in what a second product multiplies."""
+    """The same in a vector that is multiplied."""
 
     gates = ("z", "n")
     states = TwoStates
-    second_product = "n"
     initial_state = Average.initial_state
 
-    def before(self, x: PreActivations, h: PreActivations, state: State, **params: Tensor) -> tuple[Tensor, Gates]:
-        z = torch.sigmoid(x.z + h.z)
-        return z * state.h / state.m, {"z": z}
-
-    def after(
-        self, x: PreActivations, h: PreActivations, state: State, gates: Gates, product: Tensor, **params: Tensor
-    ) -> tuple[State, Gates]:
-        return TwoStates(torch.tanh(x.n + product), state.m + gates["z"]), gates
+    def step(self, x: PreActivations, W: RecurrentWeights, state: State, **params: Tensor) -> tuple[State, Gates]:
+        z = torch.sigmoid(x.z + W.z(state.h))
+        return TwoStates(torch.tanh(x.n + W.n(z * state.h / state.m)), state.m + z), {"z": z}
 
 
-class OnlySecondProduct(Cell):
+class OnlyAComputedVector(Cell):
     """No product of the state itself."""
 
     gates = ("n",)
     states = OneState
-    second_product = "n"
 
-    def before(self, x: PreActivations, h: PreActivations, state: State, **params: Tensor) -> tuple[Tensor, Gates]:
-        return torch.sin(state.h), {}
-
-    def after(
-        self, x: PreActivations, h: PreActivations, state: State, gates: Gates, product: Tensor, **params: Tensor
-    ) -> tuple[State, Gates]:
-        return OneState(torch.tanh(x.n + product) + 0.5 * state.h), {}
+    def step(self, x: PreActivations, W: RecurrentWeights, state: State, **params: Tensor) -> tuple[State, Gates]:
+        return OneState(torch.tanh(x.n + W.n(torch.sin(state.h))) + 0.5 * state.h), {}
 
 
 class OneSlope(Cell):
@@ -167,11 +142,13 @@ class OneSlope(Cell):
     gates = ("a",)
     states = LSTMEquations.states
 
-    def step(self, x: PreActivations, h: PreActivations, state: State, **params: Tensor) -> tuple[State, Gates]:
-        y = torch.tanh(x.a + h.a + state.c)
+    def step(self, x: PreActivations, W: RecurrentWeights, state: State, **params: Tensor) -> tuple[State, Gates]:
+        y = torch.tanh(x.a + W.a(state.h) + state.c)
         return LSTMEquations.states(y, y + 0.5 * state.c), {"y": y}
 
-    def derivative(self, gates: Gates, state: State, new: State, out: Gates) -> Coefficients:
+    def derivative(
+        self, x: PreActivations, product: PreActivations, gates: Gates, state: State, new: State, out: Gates
+    ) -> Coefficients:
         slope = through_tanh(torch.ones_like(gates["y"]), gates["y"], out["a"])
         return {"h": {"a": slope, "c": slope}, "c": {"a": slope, "c": slope + 0.5}}
 
@@ -182,9 +159,9 @@ class Tower(Cell):
     gates = ("a", "b")
     states = ThreeStates
 
-    def step(self, x: PreActivations, h: PreActivations, state: State, **params: Tensor) -> tuple[State, Gates]:
-        m = torch.tanh(x.a + h.a + state.m)
-        c = torch.sin(m + state.c) * torch.sigmoid(x.b + h.b)
+    def step(self, x: PreActivations, W: RecurrentWeights, state: State, **params: Tensor) -> tuple[State, Gates]:
+        m = torch.tanh(x.a + W.a(state.h) + state.m)
+        c = torch.sin(m + state.c) * torch.sigmoid(x.b + W.b(state.h))
         return ThreeStates(torch.tanh(c * m) + state.h, c, m), {}
 
 
@@ -194,8 +171,8 @@ class Passes(Cell):
     gates = ("a",)
     states = ThreeStates
 
-    def step(self, x: PreActivations, h: PreActivations, state: State, **params: Tensor) -> tuple[State, Gates]:
-        y = torch.tanh(x.a + h.a + state.c * state.m)
+    def step(self, x: PreActivations, W: RecurrentWeights, state: State, **params: Tensor) -> tuple[State, Gates]:
+        y = torch.tanh(x.a + W.a(state.h) + state.c * state.m)
         return ThreeStates(y, y, state.m), {}
 
 
@@ -205,8 +182,57 @@ class Constant(Cell):
     gates = ("a", "b")
     states = LSTMEquations.states
 
-    def step(self, x: PreActivations, h: PreActivations, state: State, **params: Tensor) -> tuple[State, Gates]:
-        return LSTMEquations.states(torch.tanh(x.a + h.a) * x.b + state.c, torch.ones_like(state.c)), {}
+    def step(self, x: PreActivations, W: RecurrentWeights, state: State, **params: Tensor) -> tuple[State, Gates]:
+        return LSTMEquations.states(torch.tanh(x.a + W.a(state.h)) * x.b + state.c, torch.ones_like(state.c)), {}
+
+
+class ManyProducts(Cell):
+    """Two states that are both multiplied, two computed vectors, one of them a new state, gates in no product's order,
+    and a gate that reads the input alone."""
+
+    gates = ("a", "b", "u", "v", "q")
+    states = TwoStates
+
+    def step(self, x: PreActivations, W: RecurrentWeights, state: State, **params: Tensor) -> tuple[State, Gates]:
+        h, m = state
+        a, q = torch.sigmoid(x.a + W.a(m)), torch.tanh(x.q)
+        b = torch.tanh(2 * x.b + W.b(a * h) + W.u(h) * x.u)
+        m_new = a * m + (1 - a) * b
+        return TwoStates(torch.tanh(W.v(m_new) + x.v) * q + b, m_new), {"a": a, "b": b, "q": q}
+
+
+class OneVectorTwoGates(Cell):
+    """A computed vector that two gates multiply, and a mixing of their order."""
+
+    gates = ("n", "f", "k")
+    states = OneState
+
+    def step(self, x: PreActivations, W: RecurrentWeights, state: State, **params: Tensor) -> tuple[State, Gates]:
+        f = torch.sigmoid(x.f + W.f(state.h))
+        v = f * state.h
+        n, k = torch.tanh(x.n + W.n(v)), torch.sigmoid(x.k + W.k(v))
+        return OneState((1 - k) * state.h + k * n), {"f": f, "n": n, "k": k}
+
+
+class InputAlone(Cell):
+    """No gate multiplies the state: the layer has no recurrent weights."""
+
+    gates = ("z", "n")
+    states = OneState
+
+    def step(self, x: PreActivations, W: RecurrentWeights, state: State, **params: Tensor) -> tuple[State, Gates]:
+        z = torch.sigmoid(x.z)
+        return OneState((1 - z) * state.h + z * x.n), {"z": z}
+
+
+class LayerNormManyProducts(ManyProducts):
+    """The same in a cell that is not elementwise."""
+
+    elementwise = False
+
+    def step(self, x: PreActivations, W: RecurrentWeights, state: State, **params: Tensor) -> tuple[State, Gates]:
+        new, gates = super().step(x, W, state)
+        return TwoStates(F.layer_norm(new.h, new.h.shape[-1:]), new.m), gates
 
 
 CELLS: list[Cell] = [
@@ -218,11 +244,15 @@ CELLS: list[Cell] = [
     Stabilised(),
     LayerNormMGU(),
     WeightedMGU(),
-    OnlySecondProduct(),
+    OnlyAComputedVector(),
     OneSlope(),
     Tower(),
     Passes(),
     Constant(),
+    ManyProducts(),
+    OneVectorTwoGates(),
+    InputAlone(),
+    LayerNormManyProducts(),
     MGUByAutograd(),
     GRUByAutograd(True),
     GRUByAutograd(False),

@@ -1,4 +1,4 @@
-"""Runs of scripts/train.py in processes of their own that start at once: forks of one that has imported everything."""
+"""Runs of the files in scripts/: in this process, or in one that starts at once, a fork of one with all imported."""
 
 from __future__ import annotations
 
@@ -6,25 +6,38 @@ import multiprocessing
 import os
 import runpy
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import pytest
 import torch
 from support.paths import ROOT
 
 SCRIPTS = ROOT / "scripts"
+RunScript = Callable[..., tuple[int, str, str]]
+"""From a command's name and its arguments to its exit status, stdout and stderr."""
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(
     [
         "pytest",
-        "gru_scratch.generate.continuation",
-        "gru_scratch.studies.watch",
-        "gru_scratch.training.folder",
+        "gru_scratch.cli.commands",
+        "gru_scratch.cli.train",
         "torch._dynamo",  # the first optimiser imports it
-        "tyro",
     ]
 )
+
+
+def in_this_process(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> RunScript:
+    def run_script(name: str, *arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            runpy.run_path(str(SCRIPTS / f"{name}.py"), run_name="__main__")
+        captured = capsys.readouterr()
+        assert isinstance(end.value.code, int)
+        return end.value.code, captured.out, captured.err
+
+    return run_script
 
 
 def run_here(script: str, arguments: Sequence[str], cwd: Path, output: Path, environment: Mapping[str, str]) -> None:
@@ -36,7 +49,6 @@ def run_here(script: str, arguments: Sequence[str], cwd: Path, output: Path, env
         os.dup2(descriptor, stream)
     torch.set_num_threads(1)
     sys.argv = [script, *arguments]
-    sys.path.insert(0, str(SCRIPTS))
     runpy.run_path(str(SCRIPTS / script), run_name="__main__")
 
 

@@ -13,6 +13,7 @@ from gru_scratch.training.build import build_model, find_cell_file
 from gru_scratch.training.checkpoint import Snapshot, pack_snapshot, read_snapshot
 from gru_scratch.training.config import TrainConfig
 from gru_scratch.training.data import read_run_text
+from gru_scratch.training.text_task import TextTask
 from gru_scratch.training.trainer import Trainer
 
 CPU = torch.device("cpu")
@@ -20,7 +21,7 @@ SMALL = TrainConfig(batch_size=4, num_steps=7, num_hiddens=6, epochs=3, max_toke
 BY_THE_CLOCK = ("seconds", "minutes")
 
 
-def small_run(path: Path, **options: Any) -> Trainer:
+def small_run(path: Path, **options: Any) -> Trainer[TextTask]:
     """A new run on the text of a file, from its seed."""
     by_epochs = not {"max_updates", "minutes"} & options.keys()
     bound = {} if by_epochs else {"epochs": TrainConfig.epochs}
@@ -28,12 +29,12 @@ def small_run(path: Path, **options: Any) -> Trainer:
     text = read_run_text(config)
     torch.manual_seed(config.seed)
     cell_file = find_cell_file(config)
-    return Trainer(config, build_model(config, len(text.vocab), CPU, cell_file), text, CPU, cell_file)
+    return Trainer(TextTask(config, build_model(config, len(text.vocab), CPU, cell_file), text, CPU, cell_file))
 
 
-def stopped_at(trainer: Trainer, update: int) -> Trainer:
+def stopped_at(trainer: Trainer[TextTask], update: int) -> Trainer[TextTask]:
     """The same, run until so many updates are made."""
-    assert not trainer.run(should_stop=lambda: trainer.update >= update)
+    assert not trainer.run(should_stop=lambda: trainer.state.update >= update)
     return trainer
 
 
@@ -42,9 +43,9 @@ def through_a_file(snapshot: Snapshot, path: Path) -> Snapshot:
     return read_snapshot(path)
 
 
-def history_of(trainer: Trainer) -> list[dict[str, Any]]:
+def history_of(trainer: Trainer[TextTask]) -> list[dict[str, Any]]:
     """The records without what the clock says."""
-    return [{k: v for k, v in record.items() if k not in BY_THE_CLOCK} for record in trainer.history]
+    return [{k: v for k, v in record.items() if k not in BY_THE_CLOCK} for record in trainer.state.history]
 
 
 def same_tensors(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:

@@ -32,7 +32,7 @@ def measure(folder: Path) -> None:
     trainer = small_run(Path("t.txt"), sampling="random", **options)
     encoding = peak() - before
     trainer.run()
-    found = {"encoding": encoding, "all": peak() - before, "tokens": trainer.text.num_tokens}
+    found = {"encoding": encoding, "all": peak() - before, "tokens": trainer.task.text.num_tokens}
     Path("found.json").write_text(json.dumps(found))
 
 

@@ -393,7 +393,7 @@ def test_the_story_travels_with_the_wheel(tmp_path: Path) -> None:
     modules = {path.relative_to(ROOT) for path in (ROOT / "gru_scratch").rglob("*.py")}
     packed = {path.relative_to(target) for path in (target / "gru_scratch").rglob("*.py")}
     assert packed == modules, "a new folder of the package has to be listed under packages in pyproject.toml"
-    template = Path("gru_scratch", "studies", "template")
+    template = Path("gru_scratch", "studies", "gates", "template")
     assert {path.name for path in (target / template).iterdir()} == {path.name for path in (ROOT / template).iterdir()}
 
     find = "from gru_scratch.text import corpus; print(corpus.story_path()); print(corpus.download_folder())"

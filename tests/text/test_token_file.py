@@ -14,14 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gru_scratch.text import stream
-from gru_scratch.text.batches import SequenceLoader
+from gru_scratch.text.batches import Permutation, SequenceLoader
 from gru_scratch.text.corpus import clean_lines
-from gru_scratch.text.kinds import KINDS, join_tokens, split_tokens
-from gru_scratch.text.mapped import MappedTokens
-from gru_scratch.text.permutation import Permutation
 from gru_scratch.text.stream import CodeCounter, encoder, number_type, read_pieces
-from gru_scratch.text.token_file import open_token_file
-from gru_scratch.text.vocab import Vocab
+from gru_scratch.text.token_file import MappedTokens, open_token_file
+from gru_scratch.text.vocab import KINDS, Vocab, join_tokens, split_tokens
 
 CONTENT = "Zeit — “Äpfel”\r\nund 日本語 🙂\rend\n\n" * 7
 

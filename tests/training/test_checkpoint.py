@@ -34,6 +34,7 @@ from gru_scratch.training.config import TrainConfig
 from gru_scratch.training.curve import draw_curve
 from gru_scratch.training.data import read_run_text
 from gru_scratch.training.folder import create_folder, load_run, save_run
+from gru_scratch.training.text_task import TextTask
 from gru_scratch.training.trainer import Trainer
 
 CPU = torch.device("cpu")
@@ -54,16 +55,16 @@ class PowerCutError(Exception):
 
 
 @pytest.fixture
-def trainer(text: Text) -> Trainer:
+def trainer(text: Text) -> Trainer[TextTask]:
     config = TrainConfig(
         text=text.path, num_hiddens=6, batch_size=4, num_steps=7, max_tokens=200, epochs=2, val_fraction=0.001
     )
     run_text = read_run_text(config)
-    return Trainer(config, build_model(config, len(run_text.vocab), CPU), run_text, CPU)
+    return Trainer(TextTask(config, build_model(config, len(run_text.vocab), CPU), run_text, CPU))
 
 
 @pytest.fixture
-def run_folder(trainer: Trainer, tmp_path: Path) -> Path:
+def run_folder(trainer: Trainer[TextTask], tmp_path: Path) -> Path:
     folder = tmp_path / "run"
     folder.mkdir()
     trainer.run(save=lambda: save_run(folder, trainer, "time traveller\n"))
@@ -112,17 +113,19 @@ class TestWriting:
             assert not list(folder.glob("*.tmp"))
         assert stops > 5
 
-    def test_the_files_of_a_run(self, run_folder: Path, trainer: Trainer) -> None:
+    def test_the_files_of_a_run(self, run_folder: Path, trainer: Trainer[TextTask]) -> None:
         assert sorted(path.name for path in run_folder.iterdir()) == sorted([*WRITTEN, "vocab.json"])
         assert set(read_manifest(run_folder)) == {*WRITTEN, "vocab.json"} - {"state", MANIFEST}
         lines = (run_folder / "metrics.jsonl").read_text().splitlines()
-        assert [json.loads(line) for line in lines] == trainer.history
+        assert [json.loads(line) for line in lines] == trainer.state.history
         config = json.loads((run_folder / "config.json").read_text())
         assert config["options"]["num_hiddens"] == 6
-        assert config["model"] == {"vocab_size": len(trainer.text.vocab), "reset_after": False, "cell_file": None}
+        assert config["model"] == {"vocab_size": len(trainer.task.text.vocab), "reset_after": False, "cell_file": None}
         assert (run_folder / "curve.png").read_bytes().startswith(b"\x89PNG")
 
-    def test_a_run_that_is_ended_at_any_moment_of_saving_can_be_read(self, trainer: Trainer, tmp_path: Path) -> None:
+    def test_a_run_that_is_ended_at_any_moment_of_saving_can_be_read(
+        self, trainer: Trainer[TextTask], tmp_path: Path
+    ) -> None:
         folder = tmp_path / "run"
         folder.mkdir()
         save_run(folder, trainer, "")
@@ -130,7 +133,7 @@ class TestWriting:
             with pytest.MonkeyPatch.context() as patch:
                 cut_power_at(patch, call)
                 try:
-                    trainer.history.append({"epoch": call, "train_perplexity": 2.0})
+                    trainer.state.history.append({"epoch": call, "train_perplexity": 2.0})
                     save_run(folder, trainer, str(call))
                 except PowerCutError:
                     pass
@@ -191,12 +194,12 @@ class Bomb:
 
 
 class TestReading:
-    def test_the_model_that_was_saved(self, run_folder: Path, trainer: Trainer) -> None:
+    def test_the_model_that_was_saved(self, run_folder: Path, trainer: Trainer[TextTask]) -> None:
         run = load_run(run_folder, CPU)
         assert run.config == trainer.config
-        assert run.vocab.idx_to_token == trainer.text.vocab.idx_to_token
+        assert run.vocab.idx_to_token == trainer.task.text.vocab.idx_to_token
         X = torch.randint(5, (2, 4))
-        scores = [m(X, m.begin_state(batch_size=2, device=CPU))[0] for m in (run.model, trainer.model)]
+        scores = [m(X, m.begin_state(batch_size=2, device=CPU))[0] for m in (run.model, trainer.task.model)]
         assert torch.equal(*scores)
 
     def test_no_folder(self, tmp_path: Path) -> None:
@@ -280,13 +283,14 @@ from gru_scratch.training.build import build_model
 from gru_scratch.training.config import TrainConfig
 from gru_scratch.training.data import read_run_text
 from gru_scratch.training.folder import save_run
+from gru_scratch.training.text_task import TextTask
 from gru_scratch.training.trainer import Trainer
 
 folder, text = map(Path, sys.argv[1:])
 config = TrainConfig(text=text, num_hiddens=6, batch_size=4, num_steps=7, max_tokens=200, epochs=10**6, val_fraction=0)
 run_text = read_run_text(config)
 device = torch.device("cpu")
-trainer = Trainer(config, build_model(config, len(run_text.vocab), device), run_text, device)
+trainer = Trainer(TextTask(config, build_model(config, len(run_text.vocab), device), run_text, device))
 
 def save() -> None:
     save_run(folder, trainer, "")

@@ -20,28 +20,29 @@ from gru_scratch.training.build import build_model, count_parameters, find_cell_
 from gru_scratch.training.config import TrainConfig
 from gru_scratch.training.data import read_run_text
 from gru_scratch.training.folder import load_run, save_run
+from gru_scratch.training.text_task import TextTask
 from gru_scratch.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 SMALL = TrainConfig(batch_size=4, num_steps=7, num_hiddens=12, epochs=4, max_tokens=300, val_fraction=0.001)
 
 
-def small_run(text: Text, **options: Any) -> Trainer:
+def small_run(text: Text, **options: Any) -> Trainer[TextTask]:
     config = dataclasses.replace(SMALL, text=text.path, **options)
     run_text = read_run_text(config)
     torch.manual_seed(config.seed)
     cell_file = find_cell_file(config)
     model = build_model(config, len(run_text.vocab), CPU, cell_file)
-    return Trainer(config, model, run_text, CPU, cell_file)
+    return Trainer(TextTask(config, model, run_text, CPU, cell_file))
 
 
-def losses(trainer: Trainer) -> list[float]:
+def losses(trainer: Trainer[TextTask]) -> list[float]:
     assert trainer.run()
-    return [record["train_loss"] for record in trainer.history]
+    return [record["train_loss"] for record in trainer.state.history]
 
 
-def weights_of(trainer: Trainer) -> dict[str, Tensor]:
-    return get_weights(trainer.config, trainer.model)
+def weights_of(trainer: Trainer[TextTask]) -> dict[str, Tensor]:
+    return get_weights(trainer.config, trainer.task.model)
 
 
 @pytest.fixture
@@ -57,14 +58,16 @@ class TestTheBooksModels:
     def test_textbook_and_fused_give_the_same_losses(self, text: Text, cell: str, sampling: str) -> None:
         textbook = small_run(text, cell=cell, engine="textbook", sampling=sampling, num_hiddens=32)
         fused = small_run(text, cell=cell, engine="fused", sampling=sampling, num_hiddens=32)
-        assert isinstance(textbook.model, RNNModelScratch)
-        assert isinstance(fused.model, RNNModel)
-        assert count_parameters(textbook.model) == count_parameters(fused.model)
+        assert isinstance(textbook.task.model, RNNModelScratch)
+        assert isinstance(fused.task.model, RNNModel)
+        assert count_parameters(textbook.task.model) == count_parameters(fused.task.model)
         for name, weight in weights_of(textbook).items():
             assert torch.equal(weight, weights_of(fused)[name])
         assert losses(textbook) == pytest.approx(losses(fused), rel=1e-6)
-        assert textbook.history[-1]["held_out_loss"] == pytest.approx(fused.history[-1]["held_out_loss"], rel=1e-6)
-        assert textbook.history[-1]["train_loss"] < textbook.history[0]["train_loss"] - 0.01
+        assert textbook.state.history[-1]["held_out_loss"] == pytest.approx(
+            fused.state.history[-1]["held_out_loss"], rel=1e-6
+        )
+        assert textbook.state.history[-1]["train_loss"] < textbook.state.history[0]["train_loss"] - 0.01
         for name, weight in weights_of(textbook).items():
             torch.testing.assert_close(weight, weights_of(fused)[name], rtol=1e-4, atol=1e-6)
         assert not weights_of(fused)["rnn.bias_hh_l0"].any()
@@ -89,7 +92,7 @@ class TestOtherModels:
     def test_textbook_and_fused_give_the_same_losses(self, text: Text, own_cell: str, cell: str) -> None:
         options = {"cell": own_cell if cell == "own" else cell, "num_layers": 2, "epochs": 2, "max_tokens": 100}
         textbook, fused = (small_run(text, engine=engine, **options) for engine in ("textbook", "fused"))
-        assert [run.model.rnn.engine for run in (textbook, fused)] == ["textbook", "fused"]  # type: ignore[union-attr]
+        assert [run.task.model.rnn.engine for run in (textbook, fused)] == ["textbook", "fused"]  # type: ignore[union-attr]
         assert losses(textbook) == pytest.approx(losses(fused), rel=1e-5)
         assert list(weights_of(textbook)) == list(weights_of(fused))
 
@@ -173,7 +176,7 @@ class TestGoingOn:
         after.restore(builtin.snapshot())
 
     def test_a_folder_is_read_under_another_engine_or_refused(self, text: Text, tmp_path: Path) -> None:
-        def said(trainer: Trainer, engine: Any) -> str:
+        def said(trainer: Trainer[TextTask], engine: Any) -> str:
             folder = tmp_path / f"{trainer.config.cell}-{trainer.config.engine}"
             folder.mkdir(exist_ok=True)
             save_run(folder, trainer, "")
@@ -182,7 +185,7 @@ class TestGoingOn:
             except ValueError as error:
                 return str(error)
             X = torch.randint(20, (2, 5))
-            mine, theirs = (m(X, m.begin_state(batch_size=2, device=CPU))[0] for m in (model, trainer.model))
+            mine, theirs = (m(X, m.begin_state(batch_size=2, device=CPU))[0] for m in (model, trainer.task.model))
             torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-6)
             return "read"
 

@@ -31,8 +31,8 @@ from gru_scratch.training.checkpoint import MANIFEST, read_manifest, read_snapsh
 from gru_scratch.training.config import TrainConfig
 from gru_scratch.training.curve import draw_curve
 from gru_scratch.training.data import read_run_text
-from gru_scratch.training.folder import create_folder, load_run, save_run
-from gru_scratch.training.resume import only_writer, read_state
+from gru_scratch.training.folder import create_folder, load_run, only_writer, read_state, save_run
+from gru_scratch.training.text_task import TextTask
 from gru_scratch.training.trainer import Trainer
 
 SMALL = shlex.split("--num-hiddens 6 --batch-size 4 --num-steps 7 --max-tokens 300 --val-fraction 0.001")
@@ -58,21 +58,21 @@ def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.Captu
     return run
 
 
-def saved(folder: Path, trainer: Trainer, sample: str | None = None) -> Path:
+def saved(folder: Path, trainer: Trainer[TextTask], sample: str | None = None) -> Path:
     folder.mkdir()
     save_run(folder, trainer, sample)
     return folder
 
 
 @pytest.fixture
-def finished(text: Text) -> Trainer:
+def finished(text: Text) -> Trainer[TextTask]:
     trainer = small_run(text.path, optimizer="adamw", lr=0.01)
     trainer.run()
     return trainer
 
 
 @pytest.fixture
-def folder(finished: Trainer, tmp_path: Path) -> Path:
+def folder(finished: Trainer[TextTask], tmp_path: Path) -> Path:
     return saved(tmp_path / "run", finished, "time traveller\n")
 
 
@@ -80,7 +80,7 @@ class TestDamage:
     @settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(data=st.data())
     def test_any_byte_of_any_file_is_noticed_or_harmless(
-        self, text: Text, finished: Trainer, folder: Path, data: st.DataObject
+        self, text: Text, finished: Trainer[TextTask], folder: Path, data: st.DataObject
     ) -> None:
         """By all who read: a model at its end, a model at its best, and a run that goes on."""
         path = data.draw(st.sampled_from(sorted(folder.iterdir())))
@@ -93,8 +93,8 @@ class TestDamage:
                 run = self.read_or_noticed(lambda best=best: load_run(folder, CPU, best=best))  # type: ignore[misc]
                 if run is not None:
                     assert run.config == finished.config
-                    assert run.vocab.idx_to_token == finished.text.vocab.idx_to_token
-                    expected = finished.best if best else get_weights(finished.config, finished.model)
+                    assert run.vocab.idx_to_token == finished.task.text.vocab.idx_to_token
+                    expected = finished.state.best if best else get_weights(finished.config, finished.task.model)
                     assert same_tensors(get_weights(run.config, run.model), expected)
             state = self.read_or_noticed(lambda: read_state(folder))
             if state is not None:
@@ -128,7 +128,7 @@ class TestDamage:
         assert {name: known[0] for name, known in read_manifest(run).items()} == sums
 
     def test_a_damaged_file_is_not_vouched_for_by_the_manifest_that_comes_next(
-        self, finished: Trainer, folder: Path, monkeypatch: pytest.MonkeyPatch
+        self, finished: Trainer[TextTask], folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Not even where the process ends between the manifest and the file itself."""
         weights = folder / "model.safetensors"
@@ -146,13 +146,13 @@ class TestDamage:
             load_run(folder, CPU)
 
     def test_a_model_can_be_read_while_its_run_saves(
-        self, finished: Trainer, folder: Path, monkeypatch: pytest.MonkeyPatch
+        self, finished: Trainer[TextTask], folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         real = read_manifest
 
         def saves_meanwhile(where: Path) -> dict[str, list[str]]:
-            finished.history.append(finished.history[-1])
-            finished.model.linear.bias.data += 1  # type: ignore[union-attr]
+            finished.state.history.append(finished.state.history[-1])
+            finished.task.model.linear.bias.data += 1  # type: ignore[union-attr]
             save_run(where, finished, None)
             return real(where)
 
@@ -213,7 +213,7 @@ def failing_from(monkeypatch: pytest.MonkeyPatch, call: int, number: int) -> Non
 class TestSavingFails:
     @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES])
     def test_the_last_checkpoint_stays_whole(
-        self, finished: Trainer, folder: Path, monkeypatch: pytest.MonkeyPatch, number: int
+        self, finished: Trainer[TextTask], folder: Path, monkeypatch: pytest.MonkeyPatch, number: int
     ) -> None:
         for call in range(1, 60):
             with monkeypatch.context() as patch:
@@ -229,7 +229,7 @@ class TestSavingFails:
         assert 15 < call < 59
 
     @staticmethod
-    def said_by_saving(folder: Path, trainer: Trainer) -> str | None:
+    def said_by_saving(folder: Path, trainer: Trainer[TextTask]) -> str | None:
         try:
             save_run(folder, trainer, None)
         except OSError as error:
@@ -326,7 +326,7 @@ class TestTexts:
         path.write_text("a" * 900)
         trainer = small_run(path, engine=engine, epochs=30, val_fraction=0.5)
         assert trainer.run()
-        assert trainer.history[-1]["held_out_perplexity"] == pytest.approx(1, abs=1e-3)
+        assert trainer.state.history[-1]["held_out_perplexity"] == pytest.approx(1, abs=1e-3)
         saved(tmp_path / "run", trainer)
         run = load_run(tmp_path / "run", CPU)
         assert generate(run.model, run.vocab, "a", 5) == "aaaaaa"

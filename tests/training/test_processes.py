@@ -19,9 +19,8 @@ from support.script_runs import SCRIPTS, start_train, train
 
 from gru_scratch.text.corpus import Text
 from gru_scratch.training.checkpoint import read_snapshot
-from gru_scratch.training.failures import explain
 from gru_scratch.training.folder import load_run
-from gru_scratch.training.processes import Processes
+from gru_scratch.training.processes import Processes, explain
 
 SMALL = [
     "--num-hiddens",

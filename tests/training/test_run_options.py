@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import runpy
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -12,16 +11,15 @@ from typing import Any
 
 import pytest
 import torch
-from support.script_runs import SCRIPTS, train
+from support.script_runs import train
 from support.small_runs import CPU, history_of, same_tensors, small_run, stopped_at
 
+from gru_scratch.cli.generate import show
 from gru_scratch.generate.continuation import generate
 from gru_scratch.text.corpus import Text
-from gru_scratch.training.advice import MIN_UPDATES, advice_if_stuck, unigram_loss
 from gru_scratch.training.build import build_model, count_parameters, get_weights
 from gru_scratch.training.config import TrainConfig
-from gru_scratch.training.evaluate import evaluate
-from gru_scratch.training.final_test import final_losses, kept_weights
+from gru_scratch.training.evaluate import MIN_UPDATES, advice_if_stuck, evaluate, final_losses, unigram_loss
 from gru_scratch.training.folder import load_run, save_run
 
 
@@ -31,8 +29,8 @@ class TestTokens:
         path.write_bytes(bytes(range(256)) * 4)
         trainer = small_run(path, tokens="byte", max_tokens=-1, epochs=1)
         trainer.run()
-        assert trainer.text.train.tolist()[:3] == [1, 2, 3]  # type: ignore[union-attr]
-        assert len(trainer.text.vocab) == 257
+        assert trainer.task.text.train.tolist()[:3] == [1, 2, 3]  # type: ignore[union-attr]
+        assert len(trainer.task.text.vocab) == 257
         save_run(tmp_path, trainer, None)
         run = load_run(tmp_path, CPU)
         assert len(generate(run.model, run.vocab, "é", 5, kind="byte", seed=0)) > 1
@@ -40,8 +38,8 @@ class TestTokens:
     def test_other_texts_are_raw_unless_asked(self, tmp_path: Path) -> None:
         path = tmp_path / "t.txt"
         path.write_text("A b—c 1\n" * 20)
-        assert small_run(path, max_tokens=100).text.vocab.idx_to_token[1:] == [" ", "A", "b", "—", "c", "1", "\n"]
-        assert small_run(path, max_tokens=60, cleaning="book").text.cleaning == "book"
+        assert small_run(path, max_tokens=100).task.text.vocab.idx_to_token[1:] == [" ", "A", "b", "—", "c", "1", "\n"]
+        assert small_run(path, max_tokens=60, cleaning="book").task.text.cleaning == "book"
         assert TrainConfig().cleaning == "auto"
 
 
@@ -94,21 +92,21 @@ class TestFirstParameters:
     def test_tied_weights_are_one_matrix(self, text: Text, tmp_path: Path) -> None:
         options = {"embedding": 6, "optimizer": "adamw", "lr": 0.01}
         tied, free = small_run(text.path, **options, tie_weights=True), small_run(text.path, **options)
-        size = len(tied.text.vocab)
-        assert count_parameters(free.model) - count_parameters(tied.model) == 6 * size
+        size = len(tied.task.text.vocab)
+        assert count_parameters(free.task.model) - count_parameters(tied.task.model) == 6 * size
         tied.run()
-        assert tied.model.linear.weight is tied.model.embedding.weight  # type: ignore[union-attr]
+        assert tied.task.model.linear.weight is tied.task.model.embedding.weight  # type: ignore[union-attr]
         save_run(tmp_path, tied, None)
         run = load_run(tmp_path, CPU)
         assert run.model.linear.weight is run.model.embedding.weight  # type: ignore[union-attr]
-        assert same_tensors(get_weights(run.config, run.model), get_weights(tied.config, tied.model))
+        assert same_tensors(get_weights(run.config, run.model), get_weights(tied.config, tied.task.model))
         with pytest.raises(ValueError, match="tie_weights needs an embedding as wide as num_hiddens, 6, received 5"):
             small_run(text.path, embedding=5, tie_weights=True)
 
     @staticmethod
     def made(text: Text, **options: Any) -> tuple[TrainConfig, Any]:
         trainer = small_run(text.path, **options)
-        return trainer.config, trainer.model
+        return trainer.config, trainer.task.model
 
 
 class TestEnds:
@@ -120,66 +118,69 @@ class TestEnds:
     def test_patience_and_the_best(self, text: Text, worsening: dict[str, Any], tmp_path: Path) -> None:
         run = small_run(text.path, **worsening, keep="best", patience=4, test_fraction=0.001)
         assert run.run()
-        losses = [record["held_out_loss"] for record in run.history]
+        losses = [record["held_out_loss"] for record in run.state.history]
         best = losses.index(min(losses))
         assert len(losses) == best + 1 + 4 < 40
-        again = stopped_at(small_run(text.path, **worsening), run.history[best]["update"])
-        assert same_tensors(run.final_weights(), get_weights(again.config, again.model))
+        again = stopped_at(small_run(text.path, **worsening), run.state.history[best]["update"])
+        assert same_tensors(run.final_weights(), get_weights(again.config, again.task.model))
 
         save_run(tmp_path, run, None)
         assert (tmp_path / "model.safetensors").read_bytes() == (tmp_path / "best.safetensors").read_bytes()
-        last = {name: weight.clone() for name, weight in get_weights(run.config, run.model).items()}
-        with kept_weights(run):
-            assert same_tensors(get_weights(run.config, run.model), run.best)
-        assert same_tensors(get_weights(run.config, run.model), last)
-        tested = final_losses(run)
-        assert (tested.weights, tested.tokens) == ("best", len(run.text.test))
+        last = {name: weight.clone() for name, weight in get_weights(run.config, run.task.model).items()}
+        with run.with_final_weights():
+            assert same_tensors(get_weights(run.config, run.task.model), run.state.best)
+        assert same_tensors(get_weights(run.config, run.task.model), last)
+        assert run.keeps_best()
+        with run.with_final_weights():
+            tested = final_losses(run.task.alone, run.task.text.test, CPU, "best")
+        assert (tested.weights, tested.tokens) == ("best", len(run.task.text.test))
 
         def loss() -> float:
-            return evaluate(run.forward.alone(), run.text.test, CPU, rows=1, num_steps=1024).loss
+            return evaluate(run.task.alone, run.task.text.test, CPU, rows=1, num_steps=1024).loss
 
         assert tested.carried != loss()
-        with kept_weights(run):
+        with run.with_final_weights():
             assert tested.carried == loss()
 
     def test_without_patience_it_goes_on_and_keeps_the_last(self, text: Text, worsening: dict[str, Any]) -> None:
         run = small_run(text.path, **worsening)
         run.run()
-        assert run.epoch == 40
-        assert same_tensors(run.final_weights(), get_weights(run.config, run.model))
-        with kept_weights(run):
-            assert not same_tensors(get_weights(run.config, run.model), run.best)
+        assert run.state.epoch == 40
+        assert same_tensors(run.final_weights(), get_weights(run.config, run.task.model))
+        with run.with_final_weights():
+            assert not same_tensors(get_weights(run.config, run.task.model), run.state.best)
 
     def test_by_updates_and_by_the_clock(self, text: Text) -> None:
         run = small_run(text.path, max_updates=17, eval_every=5)
         assert run.run()
-        assert [record["update"] for record in run.history] == [5, 10, 15, 17]
-        assert all("held_out_loss" in record for record in run.history)
+        assert [record["update"] for record in run.state.history] == [5, 10, 15, 17]
+        assert all("held_out_loss" in record for record in run.state.history)
         run = small_run(text.path, minutes=0.003)
         assert run.run()
-        assert run.history[-1]["minutes"] >= 0.003
-        assert run.update > 0
+        assert run.state.history[-1]["minutes"] >= 0.003
+        assert run.state.update > 0
 
     def test_every_record_has_norm_and_clipped_share(self, text: Text) -> None:
         run = small_run(text.path, clip=1e-3, eval_every=5)
         run.run()
-        assert all(record["clipped_share"] == 1 and record["gradient_norm"] > 1e-3 for record in run.history)
+        assert all(record["clipped_share"] == 1 and record["gradient_norm"] > 1e-3 for record in run.state.history)
         run = small_run(text.path, clip=1e3)
         run.run()
-        assert all(record["clipped_share"] == 0 for record in run.history)
+        assert all(record["clipped_share"] == 0 for record in run.state.history)
 
 
 class TestNumbers:
     def test_their_types(self, text: Text) -> None:
         exact, plain, mixed = (small_run(text.path, precision=p, epochs=1) for p in ("fp64", "fp32", "bf16"))
         types = [
-            {weight.dtype for weight in get_weights(run.config, run.model).values()} for run in (exact, plain, mixed)
+            {weight.dtype for weight in get_weights(run.config, run.task.model).values()}
+            for run in (exact, plain, mixed)
         ]
         assert types == [{torch.float64}, {torch.float32}, {torch.float32}]
         losses = []
         for run in (exact, plain, mixed):
             run.run()
-            losses.append(run.history[-1]["train_loss"])
+            losses.append(run.state.history[-1]["train_loss"])
         assert losses[1] == pytest.approx(losses[0], rel=1e-5)
         assert losses[2] == pytest.approx(losses[0], rel=1e-2)
         assert len({*losses}) == 3
@@ -272,12 +273,7 @@ class TestGeneration:
         assert drawn == printed("--n", 3, "--seed", 4, "--temperature", 5.0, "--top-p", 0.99, "--top-k", 20)
         assert printed("--top-k", 1, "--seed", 1) == printed()
 
-    def test_characters_are_shown_as_they_come(
-        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        monkeypatch.syspath_prepend(str(SCRIPTS))
-        show = runpy.run_path(str(SCRIPTS / "generate.py"))["show"]
-
+    def test_characters_are_shown_as_they_come(self, capsys: pytest.CaptureFixture[str]) -> None:
         def rows() -> Iterator[list[str]]:
             for pieces in (["ti", "tr"], ["m", "a"], ["e", "p"]):
                 yield pieces

@@ -22,6 +22,7 @@ from gru_scratch.training.config import TrainConfig
 from gru_scratch.training.data import divide, read_run_text
 from gru_scratch.training.evaluate import evaluate
 from gru_scratch.training.loop import Meter, perplexity, train_epoch, updates
+from gru_scratch.training.text_task import TextTask
 from gru_scratch.training.trainer import Trainer
 from gru_scratch.training.update import NotFiniteError, grad_clipping, sgd
 
@@ -38,11 +39,11 @@ def params_of(model: Any) -> list[Tensor]:
     return [param for param in params if param.requires_grad]
 
 
-def small_run(text: Text, **options: Any) -> Trainer:
+def small_run(text: Text, **options: Any) -> Trainer[TextTask]:
     config = dataclasses.replace(SMALL, text=text.path, **options)
     run_text = read_run_text(config)
     torch.manual_seed(config.seed)
-    return Trainer(config, build_model(config, len(run_text.vocab), CPU), run_text, CPU)
+    return Trainer(TextTask(config, build_model(config, len(run_text.vocab), CPU), run_text, CPU))
 
 
 class ListModel:
@@ -61,7 +62,6 @@ def with_grad(*values: float) -> Tensor:
 class TestConfig:
     def test_the_defaults_are_the_books(self) -> None:
         config = TrainConfig()
-        config.validate()
         assert (config.batch_size, config.num_steps, config.num_hiddens) == (32, 35, 256)
         assert (config.lr, config.clip, config.epochs, config.max_tokens) == (1.0, 1.0, 500, 10_000)
         assert (config.cell, config.engine, config.sampling) == ("gru", "fused", "sequential")
@@ -93,12 +93,12 @@ class TestConfig:
     )
     def test_a_value_that_no_run_can_use_is_named(self, name: str, value: Any) -> None:
         with pytest.raises(ValueError, match=name) as error:
-            TrainConfig(**{name: value}).validate()
+            TrainConfig(**{name: value})
         assert str(value) in str(error.value)
 
     def test_a_size_that_is_no_whole_number_is_a_type_error(self) -> None:
         with pytest.raises(TypeError, match=r"batch_size must be a whole number, received 2\.5"):
-            TrainConfig(batch_size=2.5).validate()  # type: ignore[arg-type]
+            TrainConfig(batch_size=2.5)  # type: ignore[arg-type]
 
     def test_json_and_back(self) -> None:
         config = TrainConfig(text=Path("a.txt"), lr=0.5, val_fraction=0.2)
@@ -409,7 +409,7 @@ class TestTrainer:
         batches, vocab = book.load_data_time_machine(4, 7, False, 200)
         torch.manual_seed(0)
         random.seed(0)
-        scratch = trainer.model
+        scratch = trainer.task.model
         assert isinstance(scratch, RNNModelScratch)
         net = book.RNNModelScratch(len(vocab), 12, CPU, None_params, scratch.init_state, scratch.forward_fn)
         net.params = build_model(trainer.config, len(vocab), CPU).params  # type: ignore[union-attr]
@@ -424,8 +424,8 @@ class TestTrainer:
     def test_what_is_reported(self, text: Text) -> None:
         trainer = small_run(text)
         trainer.run()
-        assert [record["epoch"] for record in trainer.history] == [1, 2, 3]
-        for record in trainer.history:
+        assert [record["epoch"] for record in trainer.state.history] == [1, 2, 3]
+        for record in trainer.state.history:
             assert record["train_perplexity"] == pytest.approx(math.exp(record["train_loss"]))
             assert record["held_out_perplexity"] == pytest.approx(math.exp(record["held_out_loss"]))
             assert record["tokens"] in (6 * 28, 7 * 28)  # as the offset has it
@@ -434,26 +434,26 @@ class TestTrainer:
     def test_held_out_text_is_read_about_fifty_times_and_at_the_end(self, text: Text) -> None:
         trainer = small_run(text, epochs=110, num_hiddens=2)
         trainer.run()
-        tested = [record["epoch"] for record in trainer.history if "held_out_loss" in record]
+        tested = [record["epoch"] for record in trainer.state.history if "held_out_loss" in record]
         assert tested == list(range(2, 111, 2))
 
     def test_saved_before_the_first_update_and_at_the_end(self, text: Text) -> None:
         trainer = small_run(text)
         saves: list[int] = []
-        trainer.run(save=lambda: saves.append(trainer.update))
-        assert saves == [0, trainer.update]
+        trainer.run(save=lambda: saves.append(trainer.state.update))
+        assert saves == [0, trainer.state.update]
 
     def test_saved_whenever_the_time_has_passed_also_within_an_epoch(self, text: Text) -> None:
         trainer = small_run(text)
         saves: list[int] = []
-        trainer.run(save=lambda: saves.append(trainer.update), save_seconds=0.0)
-        assert saves == list(range(trainer.update + 1))
+        trainer.run(save=lambda: saves.append(trainer.state.update), save_seconds=0.0)
+        assert saves == list(range(trainer.state.update + 1))
 
     def test_a_divergence_names_the_epoch_and_what_helps(self, text: Text) -> None:
         trainer = small_run(text, lr=1e38)
         saves: list[int] = []
         with pytest.raises(NotFiniteError, match=r"in epoch 1: try a lower lr than 1e\+38, or a lower clip than 1"):
-            trainer.run(save=lambda: saves.append(trainer.epoch))
+            trainer.run(save=lambda: saves.append(trainer.state.epoch))
         assert saves == [0]
 
     @pytest.mark.parametrize("sampling", ["sequential", "random"])
@@ -481,9 +481,9 @@ class TestTrainer:
             second = small_run(text, **options)
             second.restore(read_snapshot(path))
             assert second.run()
-            pairs = zip(params_of(second.model), params_of(whole.model), strict=True)
+            pairs = zip(params_of(second.task.model), params_of(whole.task.model), strict=True)
             assert all(torch.equal(p, q) for p, q in pairs), f"stopped at {stop_at}"
-            losses = [[r["train_loss"] for r in run.history] for run in (second, whole)]
+            losses = [[r["train_loss"] for r in run.state.history] for run in (second, whole)]
             assert losses[0] == losses[1]
 
     def test_a_snapshot_of_another_run_is_refused(self, text: Text) -> None:
@@ -491,7 +491,7 @@ class TestTrainer:
         with pytest.raises(ValueError, match=r"made with lr 1\.0, not 0\.5"):
             small_run(text, lr=0.5).restore(snapshot)
         other = small_run(text)
-        other.text = dataclasses.replace(other.text, sha256="0")
+        other.task.text = dataclasses.replace(other.task.text, sha256="0")
         with pytest.raises(ValueError, match="another text"):
             other.restore(snapshot)
 

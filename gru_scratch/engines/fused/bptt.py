@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 
 from gru_scratch.cells.base import Cell, Coefficients
-from gru_scratch.engines.fused.forward import clear_dead_rows, live_rows, rows_alive, runs_in_place, untracked
+from gru_scratch.engines.fused.forward import loop_that_runs
 from gru_scratch.engines.fused.jacobian import (
     Blocks,
     Layout,
@@ -29,13 +29,15 @@ from gru_scratch.engines.fused.jacobian import (
     coefficients,
     lay_coefficients,
     outputs_of,
-    vector_of,
+    vectors_of,
     whole_step,
 )
 from gru_scratch.engines.fused.products import Product
+from gru_scratch.engines.fused.sequence import clear_dead_rows, live_rows, rows_alive
 from gru_scratch.engines.fused.weight_gradients import PROJECTED, WeightGradients
-from gru_scratch.engines.trace import VECTOR, by_name
-from gru_scratch.engines.weights import LayerWeights
+from gru_scratch.engines.torch_private import untracked
+from gru_scratch.engines.trace import by_name
+from gru_scratch.engines.weights import LayerWeights, by_product
 
 STRETCH = 2**18
 """A stretch of time has up to about so many elements of one gate: so few that all coefficients stay in a cache;"""
@@ -121,48 +123,47 @@ class _ReverseLoop:
 
     def make_room(self, steps: int) -> None:
         """Buffers for a stretch of so many steps."""
-        weights, H = self.weights, self.weights.hidden_size
+        cell, weights, H = self.cell, self.weights, self.weights.hidden_size
         new = weights.weight_hh.new_empty
         self.D = self.layout.new(weights.weight_hh, steps, self.batch, H)
         how = (self.batch, len(self.grad_outputs), self.rows is not None)
-        self.W_h = Product(weights.weight_hh[: self.layout.first * H].t(), *how)
-        self.W_v = Product(weights.weight_hh[-H:].t(), *how) if self.cell.second_product else None
-        self.d_vector = new(self.batch, H)
+        self.back = [Product(weight.t(), *how) for weight in by_product(cell, weights.weight_hh)]
+        self.d_vectors = {name: new(self.batch, H) for name in cell.recurrence.vectors}
         self.kept: dict[str, Tensor] = {}
         if weights.weight_hr is not None:
             self.kept[PROJECTED] = new(steps, self.batch, len(weights.weight_hr))
-        if self.params and self.cell.elementwise:
-            self.kept.update({name: new(steps, self.batch, H) for name in outputs_of(self.cell)})
+        if self.params and cell.elementwise:
+            self.kept.update({name: new(steps, self.batch, H) for name in outputs_of(cell)})
 
     def walk(
         self, part: slice, stretch: Stretch, d_params: dict[str, Tensor]
-    ) -> tuple[Blocks, dict[str, Tensor], Tensor | None]:
+    ) -> tuple[Blocks, dict[str, Tensor], Mapping[str, Tensor]]:
         """Walk the steps ``part`` back.
 
         Returns:
-            The gradients of their pre-activations, in blocks; what is kept; the second product's vector.
+            The gradients of their pre-activations, in blocks; what is kept; the vectors that were multiplied.
             A cell that is not elementwise adds to ``d_params`` on the way.
         """
-        cell, vector = self.cell, None
+        cell = self.cell
         steps = part.stop - part.start
         D = tuple(block[:steps] for block in self.D)
         kept = {name: buffer[:steps] for name, buffer in self.kept.items()}
         rows = None if self.rows is None else self.rows[part]
         if cell.elementwise:
-            in_place, places = runs_in_place(cell, self.weights), self.layout.places(D)
-            found, vector = coefficients(cell, stretch, self.params, in_place, places)
+            loop, places = loop_that_runs(cell, self.weights), self.layout.places(D)
+            found, vectors = coefficients(cell, stretch, self.params, loop, places)
             with untracked():
                 self._walk_diagonal(part.start, found, D, rows)
         else:
             self._walk_by_step(part.start, stretch, D, d_params)
-            if cell.second_product:
-                vector = vector_of(cell, stretch, self.params)
+            vectors = vectors_of(cell, stretch, self.params)
         for buffer in D:
             clear_dead_rows(buffer, rows)
-        if vector is not None and rows is not None:  # which might be anything where a sequence has ended
-            vector = vector.clone()
-            clear_dead_rows(vector, rows)
-        return D, kept, vector
+        if rows is not None:  # where a sequence has ended a vector might be anything
+            vectors = {name: vector.clone() for name, vector in vectors.items()}
+            for vector in vectors.values():
+                clear_dead_rows(vector, rows)
+        return D, kept, vectors
 
     def initial(self) -> tuple[Tensor, ...]:
         """The gradient of the initial states, once all steps are walked."""
@@ -196,71 +197,74 @@ class _ReverseLoop:
             self.kept[name][t, : self.alive] = gradient
 
     def _walk_diagonal(self, start: int, found: Coefficients, D: Blocks, rows: list[int] | None) -> None:
-        """Multiply and take the product, step by step; the coefficients laid in D become gradients in place."""
-        names, layout = outputs_of(self.cell), self.layout
-        states = self.cell.states._fields
-        terms = [
-            (
-                names.index(x.source),
-                live_rows(_columns(D[x.block], x.first, x.last), rows),
-                live_rows(x.extra[0], rows) if x.extra else None,
-            )
-            for x in lay_coefficients(found, layout, D)
-        ]
-        of_states = [term for term in terms if term[0] < len(states)]
-        of_vector = [term for term in terms if term[0] == len(states)]
+        """Multiply and take the products, step by step; the coefficients laid in D become gradients in place."""
+        states, products = self.cell.states._fields, self.cell.recurrence.products
+        order = [*states, *reversed(self.cell.recurrence.vectors)]  # in which the gradients come to be known
+        found = {name: found[name] for name in order if name in found}
+        terms: dict[str, list[Columns]] = {name: [] for name in order}
+        for term in lay_coefficients(found, self.layout, D):
+            columns = live_rows(_columns(D[term.block], term.first, term.last), rows)
+            terms[term.source].append((columns, live_rows(term.extra[0], rows) if term.extra else None))
         chains = [
             (j, k, live_rows(found[source][f"new.{name}"], rows))
             for j, source in enumerate(states)
             for k, name in enumerate(states)
-            if f"new.{name}" in found[source]
+            if f"new.{name}" in found.get(source, {})
         ]
         direct = [
-            [(names.index(source), live_rows(row[name], rows)) for source, row in found.items() if name in row]
-            for name in states
+            [(source, live_rows(row[name], rows)) for source, row in found.items() if name in row] for name in states
         ]
         if self.weights.weight_hr is not None:
             direct[0] = []  # a projected state enters through its product alone
-        D_h, D_v = (live_rows(block.flatten(2), rows) for block in D[:2])
-        for t in range(len(D_h) - 1, -1, -1):
+        blocks = [live_rows(block.flatten(2), rows) for block in D[: len(products)]]
+        of_vectors = [k for k in reversed(range(len(products))) if products[k].vector not in states]
+        of_states = [[k for k, product in enumerate(products) if product.vector == name] for name in states]
+        for t in range(len(D[0]) - 1, -1, -1):
             d = self._unproject(t, self._arrive(start + t))
+            gradients = dict(zip(states, d, strict=True))
             if self.params:
                 self._keep(t, states, d)
             for j, k, slopes in chains:
                 d[k].addcmul_(d[j], slopes[t])
-            _multiply(of_states, t, d)
-            if self.W_v is not None:
-                d = [*d, self.W_v.write(self.d_vector[: self.alive], D_v[t])]
-                _multiply(of_vector, t, d)
+            for name in states:
+                _multiply(terms[name], t, gradients[name])
+            for k in of_vectors:
+                name = products[k].vector
+                gradients[name] = self.back[k].write(self.d_vectors[name][: self.alive], blocks[k][t])
+                _multiply(terms[name], t, gradients[name])
                 if self.params:
-                    self._keep(t, (VECTOR,), d[-1:])
+                    self._keep(t, (name,), (gradients[name],))
             targets = self.spare if rows is None else [spare[: self.alive] for spare in self.spare]
             for k, target in enumerate(targets):
                 base = self.arriving[start + t] if k == 0 else None
-                for j, slopes in direct[k]:
+                for source, slopes in direct[k]:
                     if base is None:
-                        base = torch.mul(d[j], slopes[t], out=target)
+                        base = torch.mul(gradients[source], slopes[t], out=target)
                     else:
-                        base = torch.addcmul(base, d[j], slopes[t], out=target)
-                if k == 0:
-                    self.W_h.write(target, D_h[t], base)
-                elif base is None:
+                        base = torch.addcmul(base, gradients[source], slopes[t], out=target)
+                for product in of_states[k]:
+                    base = self.back[product].write(target, blocks[product][t], base)
+                if base is None:
                     target.zero_()
+                elif base is not target:
+                    target.copy_(base)
             self.d, self.spare = self.spare, self.d
 
     def _walk_by_step(self, start: int, stretch: Stretch, D: Blocks, d_params: dict[str, Tensor]) -> None:
-        """For a cell that mixes the units of a row: a vector-Jacobian product a step."""
-        cell, params = self.cell, dict(self.params)
+        """For a cell that mixes the units of a row: a vector-Jacobian product a step, and one for each vector."""
+        cell, params, products = self.cell, dict(self.params), self.cell.recurrence.products
+        states = cell.states._fields
         for t in range(len(D[0]) - 1, -1, -1):
-            d = self._unproject(t, self._arrive(start + t))
+            d = dict(zip(states, self._unproject(t, self._arrive(start + t)), strict=True))
             n = self.alive
             here = stretch.at(t, n)
             pulled: Any = torch.func.vjp(whole_step(cell, here.masks), here.buffers, here.before, params)
             outputs, pull = pulled
-            if self.W_v is not None:
-                nothing = torch.zeros_like(outputs[-1])
-                d = [*d, self.W_v.write(self.d_vector[:n], pull((*d, nothing))[0][2])]
-            buffers, state, found_params = pull(tuple(d))
+            d.update({name: torch.zeros_like(outputs[-1]) for name in cell.recurrence.vectors})
+            for k in reversed(range(len(products))):
+                if (name := products[k].vector) not in states:
+                    d[name] = self.back[k].write(self.d_vectors[name][:n], pull(tuple(d.values()))[0][1 + k])
+            buffers, state, found_params = pull(tuple(d.values()))
             for name, value in by_name(cell, buffers).items():
                 block, column = self.layout.columns[name]
                 D[block][t, :n, column] = value
@@ -268,16 +272,22 @@ class _ReverseLoop:
                 d_params[name] += value
             for spare, value in zip(self.spare, state, strict=True):
                 spare[:n] = value
-            self.W_h.add_to(self.spare[0][:n], D[0][t, :n].flatten(1))
+            for k, product in enumerate(products):
+                if product.vector in states:
+                    self.back[k].add_to(self.spare[states.index(product.vector)][:n], D[k][t, :n].flatten(1))
             if (arriving := self.arriving[start + t]) is not None:
                 self.spare[0][:n] += arriving
             self.d, self.spare = self.spare, self.d
 
 
-def _multiply(terms: Sequence[tuple[int, Sequence[Tensor], Sequence[Tensor] | None]], t: int, d: list[Tensor]) -> None:
+Columns: TypeAlias = tuple[Sequence[Tensor], Sequence[Tensor] | None]
+"""Of each step: a place in D, and what to add there times a gradient; None: it holds the gradient's factor."""
+
+
+def _multiply(terms: Sequence[Columns], t: int, gradient: Tensor) -> None:
     """Turn coefficients into gradients, or add to gradients those by further coefficients."""
-    for source, columns, slopes in terms:
-        here, gradient = columns[t], d[source]
+    for columns, slopes in terms:
+        here = columns[t]
         if slopes is not None:
             here.addcmul_(slopes[t], gradient)
         else:

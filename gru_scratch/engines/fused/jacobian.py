@@ -6,7 +6,7 @@ exactly.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from gru_scratch.cells.base import Cell, Coefficients
-from gru_scratch.engines.fused.forward import live_rows
-from gru_scratch.engines.trace import VECTOR, inputs_of, reads_of, step_from
+from gru_scratch.engines.fused.in_place import Loop
+from gru_scratch.engines.fused.sequence import live_rows
+from gru_scratch.engines.trace import by_name, reads_of, step_from
 
 Blocks: TypeAlias = tuple[Tensor, ...]
 """The gradient D of the pre-activations: see :class:`Layout`."""
@@ -50,58 +51,68 @@ class Stretch:
 def whole_step(cell: Cell, masks: Mapping[str, Tensor]) -> Callable[..., tuple[Tensor, ...]]:
     """The step as one function of its pre-activations, kept in forward's buffers.
 
-    It is called as ``f(buffers, state, params)`` and returns the new states, and the second product's vector.
+    It is called as ``f(buffers, state, params)`` and returns what :func:`outputs_of` names.
     """
 
     def f(buffers: tuple[Tensor, ...], state: tuple[Tensor, ...], params: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
-        x, h = cell.name_x(buffers[0]), cell.name_h(buffers[1])
-        old = cell.states(*state)
-        if cell.second_product is None:
-            return tuple(cell.step(x, h, old, **params, **masks)[0])
-        vector, gates = cell.before(x, h, old, **params, **masks)
-        return (*cell.after(x, h, old, gates, buffers[2], **params, **masks)[0], vector)
+        outputs, _ = step_from(cell, inputs_of(cell, buffers, state), {**params, **masks})
+        return tuple(outputs.values())
 
     return f
 
 
+def inputs_of(cell: Cell, buffers: tuple[Tensor, ...], state: tuple[Tensor, ...]) -> dict[str, Tensor]:
+    """All that a step reads, by name: the pre-activations and the states."""
+    return {**by_name(cell, buffers), **dict(zip(cell.states._fields, state, strict=True))}
+
+
 def outputs_of(cell: Cell) -> tuple[str, ...]:
-    """The names of what :func:`whole_step` returns."""
-    return (*cell.states._fields, VECTOR) if cell.second_product else tuple(cell.states._fields)
+    """The names of what a step gives: the new states, and the vectors that it multiplies."""
+    return (*cell.states._fields, *cell.recurrence.vectors)
 
 
 def coefficients(
-    cell: Cell, stretch: Stretch, params: Mapping[str, Tensor], in_place: bool, out: Mapping[str, Tensor]
-) -> tuple[Coefficients, Tensor | None]:
+    cell: Cell, stretch: Stretch, params: Mapping[str, Tensor], loop: Loop | None, out: Mapping[str, Tensor]
+) -> tuple[Coefficients, Mapping[str, Tensor]]:
     """The diagonal Jacobian of every step of the stretch (see :attr:`gru_scratch.cells.base.Cell.derivative`), and the
-    vector that a second product multiplied."""
+    vectors that were multiplied. ``loop`` is the loop in place that ran, None for the equations."""
     old, new = cell.states(*stretch.before), cell.states(*stretch.after)
-    if in_place:
-        gates = cell.kept_gates(old, *stretch.buffers)
-        return cell.derivative(gates, old, new, out), gates.get(VECTOR)
+    if loop is not None:
+        seen = loop.seen(old, *stretch.buffers)
+        product = cell.name_recurrent(seen.products)
+        return _by_hand(cell, None, product, seen.gates, old, new, out), seen.vectors
     if cell.derivative is None:
         return _by_autograd(cell, stretch, params)
-    x, h = cell.name_x(stretch.buffers[0]), cell.name_h(stretch.buffers[1])
-    extras = {**params, **stretch.masks}
-    if cell.second_product is None:
-        new, gates = cell.step(x, h, old, **extras)  # once more: h may have been projected since
-        return cell.derivative(gates, old, new, out), None
-    vector, gates = cell.before(x, h, old, **extras)
-    _, gates = cell.after(x, h, old, gates, stretch.buffers[2], **extras)
-    return cell.derivative(gates, old, new, out), vector
+    inputs = inputs_of(cell, stretch.buffers, stretch.before)
+    outputs, gates = step_from(cell, inputs, {**params, **stretch.masks})
+    new = cell.states(*(outputs[name] for name in cell.states._fields))  # of this step: h may have been projected since
+    x, product = cell.name_x(stretch.buffers[0]), cell.name_recurrent(inputs)
+    return _by_hand(cell, x, product, gates, old, new, out), {name: outputs[name] for name in cell.recurrence.vectors}
 
 
-def vector_of(cell: Cell, stretch: Stretch, params: Mapping[str, Tensor]) -> Tensor:
-    """The vector that a second product multiplied."""
-    return whole_step(cell, stretch.masks)(stretch.buffers, stretch.before, params)[-1]
+def _by_hand(cell: Cell, *seen: Any) -> Coefficients:
+    """The cell's own formula; an input's pre-activation that it leaves out has the derivative of its gate's product."""
+    found: Coefficients = cell.derivative(*seen)
+    for row in found.values():
+        row.update({f"x.{g}": row[g] for g in reads_of(cell).apart if g in row and f"x.{g}" not in row})
+    return found
 
 
-def _by_autograd(cell: Cell, stretch: Stretch, params: Mapping[str, Tensor]) -> tuple[Coefficients, Tensor | None]:
+def vectors_of(cell: Cell, stretch: Stretch, params: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The vectors that were multiplied."""
+    outputs, _ = step_from(cell, inputs_of(cell, stretch.buffers, stretch.before), {**params, **stretch.masks})
+    return {name: outputs[name] for name in cell.recurrence.vectors}
+
+
+def _by_autograd(
+    cell: Cell, stretch: Stretch, params: Mapping[str, Tensor]
+) -> tuple[Coefficients, Mapping[str, Tensor]]:
     """One vector-Jacobian product with ones for each output of the step, by what it reads."""
     reads = reads_of(cell)
     inputs = inputs_of(cell, stretch.buffers, stretch.before)
 
-    def differentiate(read: dict[str, Tensor]) -> tuple[list[Tensor], tuple[Coefficients, list[Tensor]]]:
-        outputs = step_from(cell, stretch.buffers, {**inputs, **read}, {**params, **stretch.masks})
+    def differentiate(read: dict[str, Tensor]) -> tuple[list[Tensor], tuple[Coefficients, dict[str, Tensor]]]:
+        outputs, _ = step_from(cell, {**inputs, **read}, {**params, **stretch.masks})
         sources = {**read, **{f"new.{name}": value for name, value in outputs.items()}}
         found: Coefficients = {}
         for name, names in reads.by.items():
@@ -109,14 +120,13 @@ def _by_autograd(cell: Cell, stretch: Stretch, params: Mapping[str, Tensor]) -> 
             ones = y.new_ones(()).expand_as(y)  # one number, which no pass over memory has to write or read
             slopes = torch.autograd.grad(y, wanted, ones, retain_graph=True) if names else ()
             found[name] = dict(zip(names, slopes, strict=True))
-        return list(outputs.values()), (found, [outputs[VECTOR]] if cell.second_product else [])
+        return list(outputs.values()), (found, {name: outputs[name] for name in cell.recurrence.vectors})
 
     read = {name: inputs[name] for names in reads.by.values() for name in names if name in inputs}
     traced: Any = torch.func.vjp(
         differentiate, read, has_aux=True
     )  # inside an operator autograd records at no other level
-    found, vectors = traced[2]
-    return found, vectors[0] if vectors else None
+    return traced[2]  # type: ignore[no-any-return]
 
 
 class Column(NamedTuple):
@@ -137,16 +147,15 @@ class XRun(NamedTuple):
 class Layout:
     """Where the gradient D of each pre-activation lies: in blocks (t, B, columns, H), each dense, as products want it.
 
-    First the gates of the first recurrent product, then the second product's, then those whose input gradient is apart.
+    A block for each product of the step, and one for the input's pre-activations whose gradient is apart.
     """
 
     def __init__(self, cell: Cell) -> None:
-        apart = [g for g in cell.gates if g in _apart(cell)]
-        first = len(cell.first_product)
-        self.blocks = (cell.gates[:first], cell.gates[first:], tuple(f"x.{g}" for g in apart))
+        apart = reads_of(cell).apart if cell.elementwise else frozenset(cell.gates)
+        products = cell.recurrence.products
+        self.blocks = (*(product.gates for product in products), tuple(f"x.{g}" for g in cell.gates if g in apart))
         self.columns = {name: Column(b, k) for b, names in enumerate(self.blocks) for k, name in enumerate(names)}
         self.gates = len(cell.gates)
-        self.first = first
         self.x_runs: list[XRun] = []
         for k, gate in enumerate(cell.gates):
             block, column = self.columns[f"x.{gate}" if gate in apart else gate]
@@ -166,13 +175,6 @@ class Layout:
         return {name: D[block][:, :, column] for name, (block, column) in self.columns.items()}
 
 
-def _apart(cell: Cell) -> Collection[str]:
-    """Gates whose derivative by x is not that by h."""
-    if not cell.elementwise:
-        return cell.gates
-    return reads_of(cell).apart if cell.derivative is None else cell.x_apart
-
-
 def in_numbers(block: slice, hidden_size: int) -> slice:
     """Gates or columns → their numbers."""
     return slice(block.start * hidden_size, block.stop * hidden_size)
@@ -190,13 +192,17 @@ class Term:
 
 
 def lay_coefficients(found: Coefficients, layout: Layout, D: Blocks) -> list[Term]:
-    """Write the coefficients into the blocks ``D``, where they become gradients, and list what to multiply."""
+    """Write the coefficients into the blocks ``D``, where they become gradients, and list what to multiply.
+
+    A column belongs to the source whose gradient the reverse loop has first: the states, then the vectors from the last
+    product back. What other sources add to it comes after.
+    """
     owner: dict[Column, str] = {}
     terms: list[Term] = []
     for source, row in found.items():
         for key, value in row.items():
             if key not in layout.columns:  # a state, or a new state: not a pre-activation
-                assert not key.startswith("x."), f"{key!r} needs its gate in the cell's x_apart"
+                assert not key.startswith("x."), f"{key!r} is read in a sum with its gate's product alone"
                 row[key] = _outside(value, D)
                 continue
             column = layout.columns[key]

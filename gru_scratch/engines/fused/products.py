@@ -16,6 +16,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from gru_scratch.engines import torch_private
+
+MKL_LINEAR, MKL_PACK = "torch.ops.mkl._mkl_linear", "torch.ops.mkl._mkl_reorder_linear_weight"
+ONEDNN_LINEAR, ONEDNN_PACK = "torch.ops.mkldnn._linear_pointwise", "torch.ops.mkldnn._reorder_linear_weight"
+
 
 class Routine(NamedTuple):
     """``prepare(weight, rows, uses)`` gives the function of x; it pays from so many multiplications, rows, uses on."""
@@ -103,26 +108,23 @@ def _kernels() -> Kernels:
     """Those of this machine's processor: always the same, so that a run repeats bit for bit."""
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     if "Intel" in str(capabilities.get("cpu_name", "")):
-        known = _has("mkl", "_mkl_linear", "_mkl_reorder_linear_weight")
+        known = torch_private.has(MKL_LINEAR, MKL_PACK)
         return Kernels(Routine(_packed_by_mkl, multiplications=40_000_000, rows=8, uses=2) if known else None)
-    if not _has("mkldnn", "_linear_pointwise", "_reorder_linear_weight"):
+    if not torch_private.has(ONEDNN_LINEAR, ONEDNN_PACK):
         return Kernels()
     return Kernels(Routine(_by_onednn, multiplications=2_000_000, rows=4, ragged=True), _gradient_by_convolution)
 
 
-def _has(library: str, *operators: str) -> bool:
-    return all(hasattr(getattr(torch.ops, library), name) for name in operators)
-
-
 def _packed_by_mkl(weight: Tensor, rows: int, uses: int) -> Callable[[Tensor], Tensor]:
-    packed = torch.ops.mkl._mkl_reorder_linear_weight(weight, rows)
-    return lambda x: torch.ops.mkl._mkl_linear(x, packed, weight, None, rows)
+    packed, multiply = torch_private.NAMES[MKL_PACK](weight, rows), torch_private.NAMES[MKL_LINEAR]
+    return lambda x: multiply(x, packed, weight, None, rows)
 
 
 def _by_onednn(weight: Tensor, rows: int, uses: int) -> Callable[[Tensor], Tensor]:
     if uses >= PACKING_PAYS:
-        weight = torch.ops.mkldnn._reorder_linear_weight(weight, rows)
-    return lambda x: torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
+        weight = torch_private.NAMES[ONEDNN_PACK](weight, rows)
+    multiply = torch_private.NAMES[ONEDNN_LINEAR]
+    return lambda x: multiply(x, weight, None, "none", [], "")
 
 
 def _gradient_by_convolution(D: Tensor, X: Tensor, like: Tensor) -> Tensor:

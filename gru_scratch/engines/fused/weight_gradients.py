@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from gru_scratch.cells.base import Cell
-from gru_scratch.engines.fused.forward import live_rows
 from gru_scratch.engines.fused.jacobian import Blocks, Layout, Stretch, in_numbers, outputs_of, whole_step
 from gru_scratch.engines.fused.products import Product, add_gradient
-from gru_scratch.engines.weights import LayerWeights
+from gru_scratch.engines.fused.sequence import live_rows
+from gru_scratch.engines.weights import LayerWeights, from_product_order
 
 PROJECTED = "projected"
 """Under this name the reverse loop keeps the gradient of the projected state."""
@@ -38,7 +38,7 @@ class WeightGradients:
         self.cell, self.inputs, self.weights, self.params, self.layout = cell, inputs, weights, params, layout
         self.rows = rows
         new, by_token = weights.weight_hh.new_zeros, not inputs.is_floating_point()
-        self.d_W_hh = torch.zeros_like(weights.weight_hh)
+        self.d_W_hh = torch.zeros_like(weights.weight_hh)  # a product's rows after another's
         self.d_W_ih = new(weights.weight_ih.shape)
         V, H, with_x = weights.weight_ih.shape[1], weights.hidden_size, {run.block for run in layout.x_runs}
         exact = torch.promote_types(weights.weight_hh.dtype, torch.float32)
@@ -51,7 +51,9 @@ class WeightGradients:
         self.d_params = {name: torch.zeros_like(p) for name, p in params.items()}
         self.d_inputs = torch.empty_like(inputs, memory_format=torch.contiguous_format) if inputs_need_grad else None
 
-    def add(self, steps: slice, stretch: Stretch, D: Blocks, kept: Mapping[str, Tensor], vector: Tensor | None) -> None:
+    def add(
+        self, steps: slice, stretch: Stretch, D: Blocks, kept: Mapping[str, Tensor], vectors: Mapping[str, Tensor]
+    ) -> None:
         """Add the share of some steps.
 
         Args:
@@ -59,14 +61,14 @@ class WeightGradients:
             stretch: what forward kept of them.
             D: gradients of the pre-activations, in blocks (t, B, columns, H).
             kept: gradients of what the step computes, (t, B, ...), where parameters or a projection need them.
-            vector: what the second product multiplied.
+            vectors: those that the step computed and multiplied, (t, B, H).
         """
         rows = [block.flatten(0, 1).flatten(1) for block in D]  # (t * B, columns * H)
-        H = self.weights.hidden_size
-        first = self.layout.first * H
-        add_gradient(self.d_W_hh[:first], rows[0], stretch.before[0].flatten(0, 1))
-        if vector is not None:
-            add_gradient(self.d_W_hh[first:], rows[1], vector.reshape(-1, H))
+        multiplied = {**dict(zip(self.cell.states._fields, stretch.before, strict=True)), **vectors}
+        products = self.cell.recurrence.products
+        d_rows = torch.split(self.d_W_hh, [D_k.shape[1] for D_k in rows[: len(products)]])
+        for product, d_weight, D_k in zip(products, d_rows, rows, strict=False):
+            add_gradient(d_weight, D_k, multiplied[product.vector].flatten(0, 1))
         if self.inputs.is_floating_point():
             self._add_inputs(steps, rows)
         for b, block in enumerate(rows):
@@ -112,5 +114,6 @@ class WeightGradients:
             d_b_ih[in_numbers(gates, H)] = sums[block][in_numbers(columns, H)]
             if block in self.d_tables:
                 self.d_W_ih[in_numbers(gates, H)] = self.d_tables[block][:, in_numbers(columns, H)].t()
-        d_b_hh = torch.cat(sums[:2]).to(d_b_ih)
-        return LayerWeights(self.d_W_ih, self.d_W_hh, d_b_ih, d_b_hh, self.d_W_hr)
+        d_b_hh = torch.cat([d_b_ih[:0], *sums[: len(self.cell.recurrence.products)]]).to(d_b_ih)
+        d_W_hh, d_b_hh = from_product_order(self.cell, self.d_W_hh), from_product_order(self.cell, d_b_hh)
+        return LayerWeights(self.d_W_ih, d_W_hh, d_b_ih, d_b_hh, self.d_W_hr)

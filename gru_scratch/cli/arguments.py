@@ -1,0 +1,112 @@
+"""What may be written after a command's name, read without PyTorch: names, defaults and help of every option."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from gru_scratch.training.config import TrainConfig, parse
+
+
+@dataclass(frozen=True)
+class GenerateArguments:
+    """Continue a prefix with the model of a run folder, character after character (or word, or byte, as it learnt)."""
+
+    run: tyro.conf.Positional[Path]
+    """Run folder that train wrote."""
+    prefix: str = "time traveller"
+    """What to continue; cleaned as the text of the run was."""
+    length: int = 200
+    """Characters (words, bytes) to add."""
+    temperature: float | None = None
+    """0 takes the likeliest character each time, as the book does; 1 draws as the model's probabilities say; between
+    them the likelier ones more often (None: 1 where an option below asks for samples, else 0)."""
+    top_k: int | None = None
+    """Draw from this many characters only, the likeliest."""
+    top_p: float | None = None
+    """Draw from the fewest characters only whose probabilities add up to this."""
+    n: int = 1
+    """Samples to draw, in one batch."""
+    seed: int | None = None
+    """Draw the same samples again for the same seed (None: others each time)."""
+    best: bool = False
+    """Take the parameters of the lowest held-out loss, not those of the end."""
+    cell: str | None = None
+    """Where the file of a cell of your own is now, as path/to/file.py:ClassName (None: where it was in training)."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, mps; auto takes a GPU where there is one."""
+
+
+@dataclass(frozen=True)
+class CurvesArguments:
+    """Draw the losses of several runs in one picture: held out, and on the text that was put aside, in nats a token."""
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """Run folders."""
+    x: Literal["minutes", "update", "epoch"] = "minutes"
+    """What the losses are drawn against."""
+    out: Path = Path("runs/curves.png")
+    """PNG to write, over an old one."""
+
+
+SHAKESPEARE = TrainConfig(
+    cell="gru",
+    reset_after=True,
+    max_tokens=-1,
+    val_fraction=0.02,
+    test_fraction=0.1,
+    batch_size=32,
+    num_steps=64,
+    num_hiddens=192,
+    num_layers=2,
+    dropout=0.05,
+    init="orthogonal",
+    forget_bias=1.0,
+    optimizer="adamw",
+    lr=0.03,
+    weight_decay=0.1,
+    schedule="cosine",
+    min_lr=0.0,
+    warmup=50,
+    minutes=80 / 60,
+    eval_every=300,
+    keep="best",
+)
+"""docs/shakespeare.md tells how these were found."""
+
+ABOUT = """Train on nine tenths of Tiny Shakespeare, and test on the last tenth.
+
+The last part of the nine tenths chooses which parameters are tested, once."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of training to make, or to go on with from the folder `resumed`."""
+
+    config: TrainConfig
+    resumed: Path | None
+
+
+def read_train(arguments: Sequence[str], prog: str | None = None) -> Run:
+    return Run(*parse(arguments, stored_options, prog=prog))
+
+
+def read_shakespeare(arguments: Sequence[str], prog: str | None = None) -> Run:
+    means = {"text": "Tiny Shakespeare"}
+    run = Run(*parse(arguments, stored_options, SHAKESPEARE, description=ABOUT, prog=prog, otherwise=means))
+    if run.config.text is None and run.resumed is None:
+        from gru_scratch.text.corpus import find_tiny_shakespeare  # with pooch, which takes a while to import
+
+        return replace(run, config=replace(run.config, text=find_tiny_shakespeare()))
+    return run
+
+
+def stored_options(folder: Path) -> TrainConfig:
+    """The options of the run in a folder, which its state holds: PyTorch has to read it."""
+    from gru_scratch.training.folder import stored_config
+
+    return stored_config(folder)

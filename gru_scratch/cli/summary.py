@@ -1,0 +1,63 @@
+"""The lines that a run of training prints: its header and its result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from gru_scratch.training.build import count_parameters
+from gru_scratch.training.state import Record
+from gru_scratch.training.text_task import TextTask
+
+NOUNS = {"char": "characters", "word": "words", "byte": "bytes"}
+
+
+def print_header(task: TextTask) -> None:
+    config, text = task.config, task.text
+    gate = {True: ", reset gate after the product", False: ", reset gate before the product", None: ""}
+    layers = f", {config.num_layers} layers" if config.num_layers > 1 else ""
+    held_out = f"{len(text.held_out):,} {NOUNS[text.kind]}, " if len(text.held_out) else ""
+    noun = NOUNS[text.kind]
+    print(f"text        {text.source.name}, {text.num_tokens:,} {noun}; trained on the first {len(text.train):,}")
+    print(f"held out    {held_out}{text.held_out_label}")
+    print(f"vocabulary  {len(text.vocab)}")
+    print(f"model       {config.cell}{layers}, engine {config.engine}{gate[config.resets_after]}")
+    print(f"parameters  {count_parameters(task.model):,}")
+    threads = torch.get_num_threads()
+    precision = torch.get_float32_matmul_precision()
+    products = "" if precision == "highest" else f", products of precision {precision}"
+    print(f"device      {task.device}, {threads} thread{'s' if threads > 1 else ''}{products}")
+
+
+def print_result(history: Sequence[Record], device: torch.device) -> None:
+    """The figures of the last epochs, each as what it is."""
+    if not history:
+        return
+    last = history[-1]
+    print(f"training perplexity {number(last['train_perplexity'])}, {speed(*history)} on {device}")
+    tested = [record for record in history if "held_out_loss" in record]
+    if tested:
+        end, best = tested[-1], min(tested, key=lambda record: float(record["held_out_loss"]))
+        lowest = f"lowest {number(best['held_out_perplexity'])} after epoch {best['epoch']:.4g}"
+        print(f"held-out perplexity {number(end['held_out_perplexity'])} after epoch {end['epoch']:.4g}, {lowest}")
+    for layer in last.get("gradient_flow", ()):
+        print(f"gradient flow of layer {layer['layer']}: {flow_line(layer['flow']['lags'], layer['flow']['norms'])}")
+
+
+def flow_line(lags: Sequence[int], norms: Sequence[float | None]) -> str:
+    """The norm of d(last state)/d(state k before) near k = 10 and 100, and at the longest k; None is infinity."""
+    places = dict.fromkeys(min(lags, key=lambda lag: abs(lag - k)) for k in (10, 100, lags[-1]))
+    found = {k: norms[lags.index(k)] for k in places}
+    return ", ".join(f"{'infinite' if x is None else f'{x:.1e}'} at k = {k}" for k, x in found.items())
+
+
+def speed(*records: Record) -> str:
+    """Of training alone: the held-out text is read outside these seconds."""
+    return (
+        f"{sum(record['tokens'] for record in records) / sum(record['seconds'] for record in records):.1f} tokens/sec"
+    )
+
+
+def number(perplexity: float | None) -> str:
+    return "infinite" if perplexity is None else f"{perplexity:.3f}"

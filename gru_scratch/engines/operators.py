@@ -1,0 +1,290 @@
+"""The engines that differentiate by hand, as operators of ``torch.library``: a model with a layer compiles whole.
+
+An operator takes no Python object, so a cell reaches it as a string, through the registry, and so does the engine. What
+backward needs is an output of the forward operator; backward is an operator too. Where its own derivative is wanted
+(``create_graph=True``), backward differentiates the textbook loop instead, which is plain autograd of any order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import accumulate, pairwise
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
+
+from gru_scratch.cells.base import Cell, State, registry
+from gru_scratch.engines import textbook, torch_private
+from gru_scratch.engines.fused.bptt import backward as fused_backward
+from gru_scratch.engines.fused.forward import buffer_shapes as fused_buffer_shapes
+from gru_scratch.engines.fused.forward import forward as fused_forward
+from gru_scratch.engines.weights import LayerWeights
+
+
+class Kernels(NamedTuple):
+    """One engine: how it runs forward, how back, and the shapes of what forward keeps for that beside the states."""
+
+    forward: Any
+    backward: Any
+    buffer_shapes: Any
+
+
+KERNELS: Mapping[str, Kernels] = {"fused": Kernels(fused_forward, fused_backward, fused_buffer_shapes)}
+
+_LAYER = (
+    "str engine, str cell, bool keep, Tensor inputs, Tensor weight_ih, Tensor weight_hh, Tensor? bias_ih,"
+    " Tensor? bias_hh, Tensor? weight_hr, Tensor? lengths, Tensor[] state, Tensor[] params, Tensor[] masks"
+)
+_library: Any = torch.library.Library("gru_scratch", "DEF")  # type: ignore[no-untyped-call]
+_library.define(f"forward({_LAYER}) -> Tensor[]")
+_library.define(
+    f"backward(bool inputs_need_grad, Tensor grad_outputs, Tensor[] grad_state, Tensor[] kept, {_LAYER}) -> Tensor[]"
+)
+
+
+class Layer(NamedTuple):
+    """What both operators take, in the order of their schema."""
+
+    engine: str
+    cell: str
+    keep: bool
+    inputs: Tensor
+    weight_ih: Tensor
+    weight_hh: Tensor
+    bias_ih: Tensor | None
+    bias_hh: Tensor | None
+    weight_hr: Tensor | None
+    lengths: Tensor | None
+    state: list[Tensor]
+    params: list[Tensor] | None  # None: an empty list, as some compilers hand it over
+    masks: list[Tensor] | None
+
+    @property
+    def weights(self) -> LayerWeights:
+        """The weights under their names."""
+        return LayerWeights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh, self.weight_hr)
+
+    def named(self) -> tuple[Cell, dict[str, Tensor], dict[str, Tensor]]:
+        """The cell, its parameters and its masks."""
+        cell = registry[self.cell]
+        params, masks = self.params or (), self.masks or ()
+        return cell, dict(zip(cell.params, params, strict=True)), dict(zip(cell.masks, masks, strict=True))
+
+    def flat(self) -> list[Tensor | None]:
+        """All tensors in a row: autograd's functions take no lists."""
+        return [*self[3:10], *self.state, *(self.params or ()), *(self.masks or ())]
+
+    @classmethod
+    def unflat(cls, engine: str, cell: str, keep: bool, tensors: Sequence[Tensor | None]) -> Layer:
+        """The inverse of :meth:`flat`."""
+        the_cell = registry[cell]
+        ends = list(accumulate((7, len(the_cell.states._fields), len(the_cell.params), len(the_cell.masks))))
+        lists = (list(tensors[a:b]) for a, b in pairwise(ends))
+        return cls._make((engine, cell, keep, *tensors[:7], *lists))
+
+
+def _forward(*args: Any) -> list[Tensor]:
+    """Outputs, final states; and, to ``keep`` for backward, all states and the buffers."""
+    layer = Layer(*args)
+    cell, params, masks = layer.named()
+    lengths = layer.lengths
+    run = KERNELS[layer.engine].forward
+    with torch_private.within_kernel(layer.inputs.device.type):
+        states, buffers = run(cell, layer.inputs, tuple(layer.state), layer.weights, params, masks, lengths, layer.keep)
+    outputs = states[0][1:].clone() if layer.keep else states[0][1:].data  # no view: the caller may detach it in place
+    if lengths is None:
+        final = [s[-1].clone() for s in states]
+    else:
+        rows = torch.arange(len(lengths), device=lengths.device)
+        final = [s[lengths, rows] for s in states]
+    return [outputs, *final, *(states if layer.keep else ()), *(buffers if layer.keep else ())]
+
+
+def _forward_shapes(*args: Any) -> list[Tensor]:
+    layer = Layer(*args)
+    (steps, batch), new, state = layer.inputs.shape[:2], layer.weight_hh.new_empty, layer.state
+    final = [new(s.shape) for s in state]
+    if not layer.keep:
+        return [new(steps + 1, batch, state[0].shape[-1])[1:], *final]
+    outputs = new(steps, batch, state[0].shape[-1])
+    states = [new(steps + 1, batch, s.shape[-1]) for s in state]
+    shapes = KERNELS[layer.engine].buffer_shapes(registry[layer.cell], steps, batch, layer.weights)
+    return [outputs, *final, *states, *(new(shape) for shape in shapes)]
+
+
+def _backward(
+    inputs_need_grad: bool, grad_outputs: Tensor, grad_state: list[Tensor], kept: list[Tensor], *args: Any
+) -> list[Tensor]:
+    """The gradients in the order of :meth:`Layer.flat`, without lengths and masks; empty where there is nothing."""
+    layer = Layer(*args)
+    cell, params, masks = layer.named()
+    states, buffers = kept[: len(layer.state)], kept[len(layer.state) :]
+    with torch_private.within_kernel(layer.inputs.device.type):
+        found = KERNELS[layer.engine].backward(
+            cell,
+            layer.inputs,
+            layer.weights,
+            params,
+            masks,
+            layer.lengths,
+            states,
+            buffers,
+            grad_outputs,
+            grad_state,
+            inputs_need_grad,
+        )
+    weights = [d if w is not None else None for w, d in zip(layer.weights, found.weights, strict=True)]
+    gradients = (found.inputs, *weights, *found.state, *(found.params[name] for name in cell.params))
+    return [grad_outputs.new_empty(0) if d is None else d for d in gradients]
+
+
+def _backward_shapes(
+    inputs_need_grad: bool, grad_outputs: Tensor, grad_state: list[Tensor], kept: list[Tensor], *args: Any
+) -> list[Tensor]:
+    layer = Layer(*args)
+    wanted = (layer.inputs if inputs_need_grad else None, *layer.weights, *layer.state, *(layer.params or ()))
+    return [grad_outputs.new_empty(0 if x is None else x.shape) for x in wanted]
+
+
+class _Differentiable(torch.autograd.Function):
+    """The forward operator, whose derivative is the backward operator."""
+
+    @staticmethod
+    def forward(ctx: Any, engine: str, cell: str, keep: bool, *tensors: Tensor | None) -> tuple[Tensor, ...]:
+        layer = Layer.unflat(engine, cell, keep, tensors)
+        with torch_private.below_autograd():
+            outputs = _below_autograd(torch.ops.gru_scratch.forward, _forward, *layer)
+        visible = 1 + len(layer.state)
+        ctx.engine, ctx.cell, ctx.count, ctx.output_shape = engine, cell, len(tensors), outputs[0].shape
+        ctx.set_materialize_grads(False)
+        ctx.mark_non_differentiable(*outputs[visible:])
+        ctx.save_for_backward(*tensors, *outputs[visible:])  # so that a weight changed in place is noticed
+        return tuple(outputs)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        saved = ctx.saved_tensors
+        layer = Layer.unflat(ctx.engine, ctx.cell, True, saved[: ctx.count])
+        grad_outputs = layer.weight_hh.new_zeros(ctx.output_shape) if grads[0] is None else grads[0]
+        grad_state = [s.new_zeros(s.shape) if g is None else g for s, g in zip(layer.state, grads[1:], strict=False)]
+        if torch.is_grad_enabled():
+            return (
+                None,
+                None,
+                None,
+                *_backward_of_textbook(layer, [grad_outputs, *grad_state], ctx.needs_input_grad[3:]),
+            )
+        inputs_need_grad = ctx.needs_input_grad[3]
+        kept = list(saved[ctx.count :])
+        with torch_private.below_autograd():
+            found = _below_autograd(
+                torch.ops.gru_scratch.backward, _backward, inputs_need_grad, grad_outputs, grad_state, kept, *layer
+            )
+        d_weights = [d if w is not None else None for w, d in zip(layer.weights, found[1:6], strict=True)]
+        d_inputs = found[0] if inputs_need_grad else None
+        return None, None, None, d_inputs, *d_weights, None, *found[6:], *(None for _ in layer.masks or ())
+
+
+def _below_autograd(operator: Any, kernel: Any, *args: Any) -> Any:
+    """The operator, where it can be called below autograd; else its kernel, lest it come back here for ever."""
+    return operator(*args) if torch_private.has("torch._C._AutoDispatchBelowAutograd") else kernel(*args)
+
+
+def _backward_of_textbook(layer: Layer, grads: Sequence[Tensor], wanted: Sequence[bool]) -> tuple[Tensor | None, ...]:
+    """The gradients of all tensors of :meth:`Layer.flat` by the textbook loop, which can be differentiated again.
+
+    Every tensor enters as an alias of its own: where one was computed from another (an initial state from the input),
+    or stands in two places (tied weights), each place gets its own share and no more.
+    """
+    tensors = layer.flat()
+    aliases = [x.view_as(x) if x is not None and want else x for x, want in zip(tensors, wanted, strict=True)]
+    alias = Layer.unflat(layer.engine, layer.cell, True, aliases)
+    cell, params, masks = alias.named()
+    outputs, final = textbook.run(
+        cell, alias.inputs, cell.states(*alias.state), alias.weights, params, masks, alias.lengths
+    )
+    reached = [(y, g) for y, g in zip((outputs, *final), grads, strict=True) if y.requires_grad]
+    read, arriving = zip(*reached, strict=True)
+    of = [x for x, want in zip(aliases, wanted, strict=True) if want]
+    each = iter(torch.autograd.grad(read, of, arriving, create_graph=True, allow_unused=True))  # type: ignore[arg-type]
+    return tuple(next(each) if want else None for want in wanted)
+
+
+def _differentiable_forward(*args: Any) -> list[Tensor]:
+    layer = Layer(*args)
+    return list(_Differentiable.apply(layer.engine, layer.cell, layer.keep, *layer.flat()))  # type: ignore[no-untyped-call]
+
+
+_library.impl("forward", _forward, "CompositeExplicitAutograd")
+_library.impl("backward", _backward, "CompositeExplicitAutograd")
+_library.impl("forward", _differentiable_forward, "Autograd")
+torch.library.register_fake("gru_scratch::forward", _forward_shapes, lib=_library)
+torch.library.register_fake("gru_scratch::backward", _backward_shapes, lib=_library)
+
+
+def _backward_of_many(info: Any, in_dims: tuple[Any, ...], *args: Any) -> tuple[list[Tensor], list[int]]:
+    """One after another: for gradients of many losses at once (``is_grads_batched``)."""
+
+    def pick(k: int) -> tuple[Any, ...]:
+        return tree_map(lambda x, dim: x if dim is None else x.select(dim, k), args, in_dims)  # type: ignore[no-any-return]
+
+    found = [torch.ops.gru_scratch.backward(*pick(k)) for k in range(info.batch_size)]
+    return [torch.stack(each) for each in zip(*found, strict=True)], [0] * len(found[0])
+
+
+def _backward_of_many_at_once(*args: Any) -> list[Tensor]:
+    """The same for PyTorch's older vmap, which ``is_grads_batched`` and ``gradcheck`` use."""
+    leaves, tree = tree_flatten(args)
+    members = torch_private.split_older_batch(leaves)
+    found = [torch.ops.gru_scratch.backward(*tree_unflatten(member, tree)) for member in members]
+    return [torch_private.join_older_batch(each) for each in zip(*found, strict=True)]
+
+
+torch.library.register_vmap("gru_scratch::backward", _backward_of_many, lib=_library)
+if torch_private.HAS_OLDER_VMAP:
+    _library.impl("backward", _backward_of_many_at_once, "Batched")
+
+
+def run(
+    engine: str,
+    cell: Cell,
+    inputs: Tensor,
+    state: State,
+    weights: LayerWeights,
+    params: Mapping[str, Tensor] | None = None,
+    masks: Mapping[str, Tensor] | None = None,
+    lengths: Tensor | None = None,
+) -> tuple[Tensor, State]:
+    """Run ``cell`` over a sequence: the same call, and the same results, as :func:`gru_scratch.engines.textbook.run`.
+
+    ``lengths`` must be sorted falling. Under ``torch.func`` transforms and in forward-mode differentiation, which a
+    hand-written backward cannot serve, and for complex numbers the textbook loop runs instead.
+    """
+    params, masks = params or {}, masks or {}
+    tensors = [inputs, *state, *(w for w in weights if w is not None), *params.values()]
+    served = not (torch_private.transformed() and (torch.compiler.is_compiling() or _concerned(tensors)))
+    if not served or weights.weight_hh.is_complex():
+        return textbook.run(cell, inputs, state, weights, params, masks, lengths)
+    tracing = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+    keep = tracing or (torch.is_grad_enabled() and any(x.requires_grad for x in tensors))
+    named = [params[name] for name in cell.params], [masks[name] for name in cell.masks]
+    key = registry.key(cell)
+    found = torch.ops.gru_scratch.forward(engine, key, keep, inputs, *weights, lengths, list(state), *named)
+    return found[0], cell.states(*found[1 : 1 + len(state)])
+
+
+fused = partial(run, "fused")
+"""Engine "fused"."""
+
+
+def _concerned(tensors: list[Tensor]) -> bool:
+    """Whether what is at work may be at work on these: forward-mode differentiation shows on the tensors themselves."""
+    return torch_private.under_func_transform() or any(map(_has_tangent, tensors))
+
+
+def _has_tangent(x: Tensor) -> bool:
+    return forward_ad.unpack_dual(x).tangent is not None  # type: ignore[no-untyped-call]

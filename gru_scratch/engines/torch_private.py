@@ -1,0 +1,245 @@
+"""All private names of PyTorch that this package uses, in one place.
+
+Each is looked up once, by name; where a version of PyTorch lacks it, a public way takes its place, or something is
+lost, which the function that uses it says.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+TRACER = "torch._dynamo.variables.builder"
+
+_PATHS = (
+    "torch._C._AutoDispatchBelowAutograd",
+    "torch._C._ExcludeDispatchKeyGuard",
+    "torch._C._ForceDispatchKeyGuard",
+    "torch._C._dispatch_tls_local_exclude_set",
+    "torch._C._dispatch_tls_local_include_set",
+    "torch._C.DispatchKey",
+    "torch._C.DispatchKeySet",
+    "torch._C._functorch.maybe_current_level",
+    "torch._C._functorch.is_batchedtensor",
+    "torch._C._functorch.is_legacy_batchedtensor",
+    "torch._C._vmapmode_increment_nesting",
+    "torch._C._vmapmode_decrement_nesting",
+    "torch._remove_batch_dim",
+    "torch._add_batch_dim",
+    "torch._C._is_any_autocast_enabled",
+    "torch._assert_async",
+    "torch._VF.rnn_tanh",
+    "torch.ops.mkl._mkl_linear",
+    "torch.ops.mkl._mkl_reorder_linear_weight",
+    "torch.ops.mkldnn._linear_pointwise",
+    "torch.ops.mkldnn._reorder_linear_weight",
+)
+
+
+def _look_up(path: str) -> Any:
+    """What a dotted path leads to, None where it leads nowhere."""
+    root, *names = path.split(".")
+    found: Any = importlib.import_module(root)
+    for name in names:
+        found = getattr(found, name, None)
+    return found
+
+
+NAMES: dict[str, Any] = {path: found for path in _PATHS if (found := _look_up(path)) is not None}
+"""What was found; a test runs with nothing of it."""
+
+
+def has(*paths: str) -> bool:
+    """Whether all these names are there."""
+    return all(path in NAMES for path in paths)
+
+
+def below_autograd() -> AbstractContextManager[None]:
+    """In it, an operator's kernels are called without the record that autograd keeps around them.
+
+    Without the name autograd is off instead, which takes a little longer.
+    """
+    guard: AbstractContextManager[None] = NAMES.get("torch._C._AutoDispatchBelowAutograd", torch.no_grad)()
+    return guard
+
+
+def untracked() -> AbstractContextManager[None]:
+    """In it no records are made of which tensor is a view of which: in-place steps are quicker so, where nothing is
+    differentiated. Without the names they take their time."""
+    if not has("torch._C._ExcludeDispatchKeyGuard", "torch._C.DispatchKeySet", "torch._C.DispatchKey"):
+        return nullcontext()
+    key = NAMES["torch._C.DispatchKey"].ADInplaceOrView
+    guard: AbstractContextManager[None] = NAMES["torch._C._ExcludeDispatchKeyGuard"](
+        NAMES["torch._C.DispatchKeySet"](key)
+    )
+    return guard
+
+
+@contextmanager
+def within_kernel(device: str) -> Iterator[None]:
+    """Autocast off, since the dtype is settled outside; and ``torch.func`` on, which dispatch modes around it have off.
+
+    Without the names the second is lost: a cell without a derivative by hand cannot be differentiated under a dispatch
+    mode (``make_fx``, fake tensors).
+    """
+    with ExitStack() as stack:
+        if torch.is_autocast_enabled(device):
+            stack.enter_context(torch.autocast(device, enabled=False))
+        if has("torch._C._ForceDispatchKeyGuard", "torch._C._dispatch_tls_local_exclude_set", "torch._C.DispatchKey"):
+            keys = NAMES["torch._C.DispatchKey"]
+            of_func = (
+                keys.FuncTorchDynamicLayerFrontMode,
+                keys.FuncTorchDynamicLayerBackMode,
+                keys.FuncTorchGradWrapper,
+            )
+            excluded = NAMES["torch._C._dispatch_tls_local_exclude_set"]()
+            if excluded.has(of_func[0]):
+                included = NAMES["torch._C._dispatch_tls_local_include_set"]()
+                left = functools.reduce(lambda found, key: found.remove(key), of_func, excluded)
+                stack.enter_context(NAMES["torch._C._ForceDispatchKeyGuard"](included, left))
+        yield
+
+
+def under_func_transform() -> bool:
+    """Whether a ``torch.func`` transform is at work.
+
+    Without the name the answer is no: such a transform then meets the engine's operator, which refuses it, and needs a
+    layer made with ``engine="textbook"``.
+    """
+    level = NAMES.get("torch._C._functorch.maybe_current_level")
+    return level is not None and level() is not None
+
+
+def transformed() -> bool:
+    """Whether a ``torch.func`` transform or forward-mode differentiation is at work."""
+    return under_func_transform() or getattr(forward_ad, "_current_level", -1) >= 0
+
+
+# A compiler cannot trace this look, but takes it while it traces, and compiles again where the answer is another. The
+# same as torch.compiler.assume_constant_result, which would import the compiler now.
+transformed._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
+def is_batched(x: Tensor) -> bool:
+    """Whether ``x`` stands for many tensors under ``vmap``, of which none can be looked at. Without the name, no."""
+    batched = NAMES.get("torch._C._functorch.is_batchedtensor")
+    return batched is not None and bool(batched(x))
+
+
+def is_any_autocast_enabled() -> bool:
+    """Whether autocast is on for any kind of device."""
+    if (answer := NAMES.get("torch._C._is_any_autocast_enabled")) is not None:
+        return bool(answer())
+    return any(torch.is_autocast_enabled(device) for device in ("cpu", "cuda"))
+
+
+def assert_in_graph(condition: Tensor, message: str) -> None:
+    """Have a compiled graph check a condition when it runs. Without the name it does not."""
+    if (check := NAMES.get("torch._assert_async")) is not None:
+        check(condition, message)
+
+
+HAS_OLDER_VMAP = has(
+    "torch._C._functorch.is_legacy_batchedtensor",
+    "torch._C._vmapmode_increment_nesting",
+    "torch._C._vmapmode_decrement_nesting",
+    "torch._remove_batch_dim",
+    "torch._add_batch_dim",
+)
+"""Whether PyTorch's older vmap can be served, which ``is_grads_batched`` and ``gradcheck`` use; else they fail."""
+
+
+def split_older_batch(values: Sequence[Any]) -> list[list[Any]]:
+    """Under the older vmap, which hides the dimension of the batch: the values of each of its members.
+
+    Raises:
+        RuntimeError: there are batches of batches.
+    """
+    hidden = NAMES["torch._C._functorch.is_legacy_batchedtensor"]
+    level = _older_level()
+    many = [isinstance(x, Tensor) and hidden(x) for x in values]
+    shown = [NAMES["torch._remove_batch_dim"](x, level, 1, 0) if m else x for x, m in zip(values, many, strict=True)]
+    if any(isinstance(x, Tensor) and hidden(x) for x in shown):
+        raise RuntimeError('batches of batched gradients need torch.func.vmap, or a layer made with engine="textbook"')
+    count = next(len(x) for x, m in zip(shown, many, strict=True) if m)
+    return [[x[k] if m else x for x, m in zip(shown, many, strict=True)] for k in range(count)]
+
+
+def join_older_batch(members: Sequence[Tensor]) -> Tensor:
+    """One tensor with a hidden dimension, of those of each member."""
+    joined: Tensor = NAMES["torch._add_batch_dim"](torch.stack(list(members)), 0, _older_level())
+    return joined
+
+
+def _older_level() -> int:
+    level: int = NAMES["torch._C._vmapmode_increment_nesting"]() - 1
+    NAMES["torch._C._vmapmode_decrement_nesting"]()
+    return level
+
+
+def saved_alpha(node: Any) -> Any:
+    """By what an addition in autograd's graph scales its second summand. Without the name nothing is known, and a cell
+    without a derivative by hand computes the derivatives of input and product apart."""
+    return getattr(node, "_saved_alpha", None)
+
+
+def let_the_compiler_into(kind: type) -> None:
+    """Let ``torch.compile`` into modules of a ``kind`` that subclass ``nn.RNN``, ``nn.GRU`` or ``nn.LSTM``.
+
+    Its tracer refuses every instance of those three, because it cannot see into their kernels; ours is a registered
+    operator. PyTorch's switch for it, ``allow_rnn``, is for the whole process and would unroll the layers of
+    ``torch.nn`` as well: so it is put on only while one of ours is looked at. Where the tracer has changed its form
+    nothing is done, and ``torch.compile`` leaves the layers as they are.
+    """
+    if TRACER in sys.modules:
+        _teach(sys.modules[TRACER], kind)
+    else:  # importing it takes a second or two, so it is taught when PyTorch imports it
+        sys.meta_path.insert(0, _WhenImported(kind))
+
+
+class _WhenImported(MetaPathFinder):
+    def __init__(self, kind: type) -> None:
+        self.kind = kind
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname != TRACER:
+            return None
+        sys.meta_path.remove(self)
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec is not None and spec.loader is not None:
+            load = spec.loader.exec_module
+
+            def load_and_teach(module: ModuleType) -> None:
+                load(module)
+                _teach(module, self.kind)
+
+            spec.loader.exec_module = load_and_teach  # type: ignore[method-assign]
+        return spec
+
+
+def _teach(tracer: Any, kind: type) -> None:
+    builder = getattr(tracer, "VariableBuilder", None)
+    look: Callable[..., Any] | None = getattr(builder, "wrap_module", None)
+    if look is None or not hasattr(getattr(tracer, "config", None), "allow_rnn"):
+        return
+
+    def wrap_module(self: Any, module: Any) -> Any:
+        if not isinstance(module, kind):
+            return look(self, module)
+        with tracer.config.patch(allow_rnn=True):
+            return look(self, module)
+
+    tracer.VariableBuilder.wrap_module = wrap_module

@@ -1,0 +1,35 @@
+"""The options of the gate page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+
+@dataclass(frozen=True)
+class ExploreArguments:
+    """Write one HTML page that shows every gate and state of a trained model on a text; open it in a browser."""
+
+    run: tyro.conf.Positional[Path]
+    """Run folder that scripts/train.py wrote."""
+    text: str | None = None
+    """Text to read; cleaned as the text of the run was (None: the text that the run was trained on)."""
+    file: Path | None = None
+    """File to read instead, in UTF-8."""
+    characters: int | None = None
+    """Read only so many characters (words, bytes) from the start (None: all; 1,000 of the run's own text)."""
+    out: Path | None = None
+    """Page to write (None: gates.html in the run folder). An older page there is replaced."""
+    cell: str | None = None
+    """Where the file of a cell of your own is now, as path/to/file.py:ClassName (None: where it was in training)."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, mps; auto takes a GPU where there is one."""
+
+    def validate(self) -> None:
+        """Raise ValueError, in one sentence, for the first option that no page can be made with."""
+        if self.text is not None and self.file is not None:
+            raise ValueError("give the text to read with either --text or --file, not both")
+        if self.characters is not None and self.characters < 1:
+            raise ValueError(f"characters must be at least 1, received {self.characters}")

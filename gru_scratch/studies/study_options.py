@@ -1,0 +1,37 @@
+"""What the options of all studies share: their checks, and the way from a command line to a study."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields
+from typing import Any, TypeVar
+
+Options = TypeVar("Options")
+
+
+def part_of(command: Any, kind: type[Options], **changes: Any) -> Options:
+    """Those options of a command line that are a study's, some of them changed.
+
+    A command declares no option twice: its dataclass is made from that of the study, but without the study's checks, as
+    the parser would print what they raise as a fault of its own. Here the study's options are made, and checked.
+    """
+    return kind(**{field.name: getattr(command, field.name) for field in fields(kind)} | changes)  # type: ignore[arg-type]
+
+
+def check_counts(options: Any, *names: str) -> None:
+    """Raise ValueError for the first of these options that is below 1."""
+    for name in names:
+        if getattr(options, name) < 1:
+            raise ValueError(f"{name} must be at least 1, received {getattr(options, name)}")
+
+
+def check_rate(lr: float) -> None:
+    """Raise ValueError for a learning rate that is none."""
+    if not (math.isfinite(lr) and lr > 0):
+        raise ValueError(f"lr must be a finite number above 0, received {lr}")
+
+
+def check_clip(clip: float) -> None:
+    """Raise ValueError for a bound on a norm that is none; infinity bounds nothing."""
+    if not clip > 0:
+        raise ValueError(f"clip must be a number above 0 (inf: none), received {clip}")

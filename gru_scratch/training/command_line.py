@@ -1,0 +1,83 @@
+"""Options read from a command line in groups, each a dataclass whose attributes are explained under them.
+
+A page of help shows every group under its name, and what an option holds where it is not given.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, make_dataclass
+from itertools import pairwise
+from typing import Annotated, Any, get_type_hints
+
+import tyro
+
+
+@dataclass(frozen=True)
+class Otherwise:
+    """In an option's `Annotated` type: what None means, which help shows in the place of a default."""
+
+    meaning: str
+
+
+def read_groups(
+    groups: Mapping[str, type],
+    values: Mapping[str, Any],
+    arguments: Sequence[str],
+    *,
+    description: str,
+    prog: str | None = None,
+    otherwise: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """The values of all options, by name.
+
+    Args:
+        groups: dataclasses, by the name that help gives them.
+        values: what holds where an option is not given; help shows it.
+        arguments: the words of a command line.
+        description: what the command does; a line that follows an empty one, or that is indented, stays one.
+        prog: the name of the command (None: the file that runs).
+        otherwise: what None means for an option, instead of what its `Otherwise` says.
+    """
+    parts: list[Any] = []
+    for name, group in groups.items():
+        shown: Any = _with_help(group, otherwise or {})
+        default = shown(**{each.name: values[each.name] for each in fields(group)})
+        parts.append((name.replace(" ", "_"), Annotated[shown, tyro.conf.OmitArgPrefixes], field(default=default)))
+    command = make_dataclass("Command", parts, frozen=True)
+    given: Any = tyro.cli(command, args=list(arguments), prog=prog, description=description)
+    return {name: value for group in vars(given).values() for name, value in vars(group).items()}
+
+
+def _with_help(group: type, otherwise: Mapping[str, str]) -> type:
+    """The same options in a dataclass that carries their help, each in one line: tyro keeps line breaks."""
+    hints, docs = get_type_hints(group, include_extras=True), _docs(group)
+    shown = []
+    for each in fields(group):
+        meaning = otherwise.get(each.name) or next(
+            (mark.meaning for mark in getattr(hints[each.name], "__metadata__", ()) if isinstance(mark, Otherwise)),
+            None,
+        )
+        show = tyro.conf.arg(help=docs[each.name], help_behavior_hint=None if meaning is None else _hint(meaning))
+        shown.append((each.name, Annotated[hints[each.name], show], field(default=each.default)))
+    made = make_dataclass(group.__name__, shown, frozen=True)
+    made.__doc__ = group.__doc__
+    return made
+
+
+def _hint(meaning: str) -> Any:
+    return lambda default: f"(default: {meaning if default == 'None' else default})"
+
+
+def _docs(group: type) -> dict[str, str]:
+    """The sentences under each attribute of a class and of those that it inherits from."""
+    found: dict[str, str] = {}
+    for each in reversed(group.__mro__[:-1]):
+        (definition,) = ast.parse(inspect.getsource(each)).body
+        assert isinstance(definition, ast.ClassDef)
+        for attribute, sentences in pairwise(definition.body):
+            if isinstance(attribute, ast.AnnAssign) and isinstance(sentences, ast.Expr):
+                found[ast.unparse(attribute.target)] = " ".join(ast.literal_eval(sentences.value).split())
+    return found

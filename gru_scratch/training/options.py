@@ -1,0 +1,204 @@
+"""The options that every training run has, whatever it trains, in the groups in which a help page shows them.
+
+A run adds groups of its own; see `gru_scratch.training.config`. Options are checked once, where they are made.
+Neither PyTorch nor matplotlib is imported, so that a help page comes at once.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from gru_scratch.training.command_line import Otherwise
+
+BOUNDS = ("epochs", "max_updates", "minutes")
+"""Options that end a run, of which one is given. When a run goes on it may grow."""
+MAY_DIFFER: tuple[str, ...] = (*BOUNDS, "out", "device")
+"""Options that may be others when a run goes on."""
+
+Options = TypeVar("Options", bound="RunOptions")
+
+
+@dataclass(frozen=True)
+class OptimisationOptions:
+    """How the parameters are updated."""
+
+    batch_size: int = 32
+    """Examples in a minibatch."""
+    lr: float = 1.0
+    """Learning rate; about 1 suits sgd, about 0.002 adamw."""
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    """sgd is stochastic gradient descent, as in the book; adamw is torch.optim.AdamW."""
+    weight_decay: float = 0.01
+    """Weight decay of AdamW, for matrices; biases do not decay."""
+    beta1: float = 0.9
+    """AdamW's memory of gradients."""
+    beta2: float = 0.99
+    """AdamW's memory of squared gradients."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """With cosine the learning rate falls along half a cosine to min-lr at the end of the run."""
+    min_lr: Annotated[float | None, Otherwise("a tenth of lr")] = None
+    """Learning rate at which the cosine ends."""
+    warmup: int = 0
+    """Updates in which the learning rate rises to lr."""
+    clip: float = 1.0
+    """Largest norm that all gradients together may have."""
+    seed: int = 0
+    """Seed of the initial parameters and of the order of batches."""
+
+
+@dataclass(frozen=True)
+class EndOptions:
+    """When the run ends, how often it is evaluated, and which parameters it keeps."""
+
+    epochs: int = 500
+    """End after this many passes over the training data."""
+    max_updates: Annotated[int | None, Otherwise("by epochs")] = None
+    """End after this many updates instead."""
+    minutes: Annotated[float | None, Otherwise("by epochs")] = None
+    """End after this much time instead, in minutes by the clock, evaluations and checkpoints included."""
+    patience: Annotated[int | None, Otherwise("never")] = None
+    """End when the held-out loss has not fallen for so many evaluations in a row."""
+    keep: Literal["last", "best"] = "last"
+    """Which parameters model.safetensors holds at the end: the last, or those of the lowest held-out loss, which are
+    in best.safetensors in any case."""
+    eval_every: Annotated[int | None, Otherwise("about 50 times in a run")] = None
+    """Evaluate every so many updates."""
+
+
+@dataclass(frozen=True)
+class MachineOptions:
+    """What the run computes on, and in which numbers."""
+
+    device: str = "auto"
+    """One of cpu, cuda, cuda:N and mps; auto takes a GPU where there is one."""
+    threads: Annotated[int | None, Otherwise("PyTorch's own choice")] = None
+    """Threads of the processor that PyTorch may use."""
+    precision: Literal["fp32", "bf16", "fp64"] = "fp32"
+    """Numbers to compute in. With bf16 products are in bfloat16 and parameters in float32 (autocast)."""
+    matmul_precision: Literal["highest", "high", "medium"] = "highest"
+    """How exact products in float32 have to be, as torch.set_float32_matmul_precision has it. With medium, what is
+    multiplied may be rounded to bfloat16, which processors with instructions for it multiply up to three times as
+    fast; with high to TensorFloat32, on GPUs that have it. All else, sums of products too, stays float32."""
+    compile: bool = False
+    """Compile the model with torch.compile; the first update then takes long."""
+
+
+@dataclass(frozen=True)
+class FolderOptions:
+    """Where the run is kept."""
+
+    out: Annotated[Path | None, Otherwise("runs/CELL-ENGINE, numbered where that is taken")] = None
+    """Folder to write, new or empty."""
+    save_seconds: float = 10.0
+    """Seconds between checkpoints; more where saving takes long, so that it takes a twentieth of the time at most."""
+
+
+@dataclass(frozen=True)
+class RunOptions(OptimisationOptions, EndOptions, MachineOptions, FolderOptions):
+    """What `gru_scratch.training.trainer.Trainer` and the run folder ask for.
+
+    Raises ValueError or TypeError, in one sentence, for the first option that no run can use.
+    """
+
+    def __post_init__(self) -> None:
+        self.check()
+
+    def check(self) -> None:
+        """Raise for what no run can use. A run with more options checks those after these."""
+        check_choices(self)
+        check_whole(self, ("batch_size", "epochs"), least=1)
+        check_whole(self, ("max_updates", "patience", "eval_every", "threads"), least=1)
+        check_whole(self, ("seed", "warmup"), least=0)
+        if self.seed >= 2**63:
+            raise ValueError(f"seed must be below 2**63, received {self.seed}")
+        if not (math.isfinite(self.lr) and self.lr > 0):
+            raise ValueError(f"lr must be a finite number above 0, received {self.lr}")
+        if not self.clip > 0:
+            raise ValueError(f"clip must be a number above 0, received {self.clip}")
+        check_below_one(self, ("beta1", "beta2"))
+        for name in ("weight_decay", "min_lr", "save_seconds"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value >= 0):
+                raise ValueError(f"{name} must be a finite number of at least 0, received {value}")
+        if self.minutes is not None and not (math.isfinite(self.minutes) and self.minutes > 0):
+            raise ValueError(f"minutes must be a finite number above 0, received {self.minutes}")
+        given = [name for name in ("max_updates", "minutes") if getattr(self, name) is not None]
+        if self.epochs != type(self).epochs:
+            given.append("epochs")
+        if len(given) > 1:
+            raise ValueError(f"a run ends by one of epochs, max_updates and minutes, received {' and '.join(given)}")
+
+    @property
+    def folder_name(self) -> str:
+        """Of the folder under runs/ where `out` is not given."""
+        raise NotImplementedError
+
+    @property
+    def may_differ(self) -> tuple[str, ...]:
+        """Options that may be others when the run goes on; of these, the bound may only grow."""
+        return MAY_DIFFER
+
+    def to_json(self) -> dict[str, Any]:
+        """The options as JSON holds them: paths as strings."""
+        return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls: type[Options], options: dict[str, Any]) -> Options:
+        """The inverse of `to_json`. ValueError for options that are not these, or that no run can use."""
+        paths = {
+            name: Path(options[name])
+            for name, hint in get_type_hints(cls).items()
+            if Path in get_args(hint) and isinstance(options.get(name), str)
+        }
+        try:
+            return cls(**{**options, **paths})
+        except TypeError as error:
+            raise ValueError(f"these are not the options of a run: {error}") from None
+
+    def check_goes_on(self, made: dict[str, Any]) -> None:
+        """ValueError unless a run that was made with these options, as `to_json` gives them, can go on with ours.
+
+        An option that the run is older than had its default.
+        """
+        old = {**type(self)().to_json(), **made}
+        for name, value in self.to_json().items():
+            if name not in self.may_differ and old.get(name) != value:
+                raise ValueError(f"the run was made with {name} {old.get(name)}, not {value}")
+        for name in BOUNDS:
+            before, now = old.get(name), getattr(self, name)
+            if before != now and (before is None or now is None or now < before):
+                raise ValueError(f"the run was made with {name} {before}, which may grow but not become {now}")
+
+
+def check_choices(options: RunOptions) -> None:
+    """ValueError for an option whose type lists its values, and that has another."""
+    for name, hint in get_type_hints(type(options)).items():
+        if get_origin(hint) is Literal:
+            check_one_of(name, getattr(options, name), get_args(hint))
+
+
+def check_one_of(name: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, received {value!r}")
+
+
+def check_whole(options: RunOptions, names: tuple[str, ...], *, least: int) -> None:
+    """TypeError or ValueError for an option that is neither a whole number of at least `least` nor left out."""
+    optional = {field.name for field in fields(options) if field.default is None}
+    for name in names:
+        value = getattr(options, name)
+        if value is None and name in optional:
+            continue
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise TypeError(f"{name} must be a whole number, received {value!r}")
+        if value < least:
+            raise ValueError(f"{name} must be at least {least}, received {value}")
+
+
+def check_below_one(options: RunOptions, names: tuple[str, ...]) -> None:
+    for name in names:
+        if not 0 <= getattr(options, name) < 1:
+            raise ValueError(f"{name} must be at least 0 and below 1, received {getattr(options, name)}")
