@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from gru_scratch.text.batches import Generator
-from gru_scratch.text.kinds import join_tokens, split_tokens
+from gru_scratch.text.vocab import join_tokens, split_tokens
 from gru_scratch.text.pairs import Pair, clean_sentence
 from gru_scratch.text.vocab import Vocab
 
