@@ -76,7 +76,8 @@ class Classifier(nn.Module):
             valid = valid_mask(lengths, outputs.shape[1]).unsqueeze(-1)  # (B, T, 1)
             return (outputs * valid).sum(1) / lengths.unsqueeze(1)
         query = outputs.new_ones(len(outputs), 1, 1)
-        return self.attention(query, outputs, outputs, lengths).squeeze(1)
+        pooled: Tensor = self.attention(query, outputs, outputs, lengths)
+        return pooled.squeeze(1)
 
     def loss(self, tokens: Tensor, lengths: Tensor, labels: Tensor) -> Tensor:
         """Mean cross-entropy of the labels (B,), in nats."""
@@ -92,4 +93,5 @@ class Classifier(nn.Module):
         chosen = self.score(embedded, lengths).log_softmax(-1).gather(1, labels.unsqueeze(1)).sum()
         (gradient,) = torch.autograd.grad(chosen, embedded)
         difference = embedded.detach() - self.embedding.weight.detach().mean(0)
-        return (gradient * difference).sum(-1).T
+        influence: Tensor = (gradient * difference).sum(-1)
+        return influence.T

@@ -90,7 +90,9 @@ def check_labels(examples: Sequence[Example]) -> list[str]:
     """The labels, in order; ValueError unless there are two of them at least, each with two examples."""
     counts = Counter(example.label for example in examples)
     if len(counts) < 2:
-        raise ValueError(f"expected examples of two classes at least, received {', '.join(map(repr, counts)) or 'none'}")
+        raise ValueError(
+            f"expected examples of two classes at least, received {', '.join(map(repr, counts)) or 'none'}"
+        )
     for label, count in counts.items():
         if count < 2:
             raise ValueError(f"expected two examples of each class at least, received {count} of {label!r}")

@@ -13,9 +13,8 @@ import torch
 from torch import Tensor
 
 from gru_scratch.text.batches import Generator
-from gru_scratch.text.vocab import join_tokens, split_tokens
 from gru_scratch.text.pairs import Pair, clean_sentence
-from gru_scratch.text.vocab import Vocab
+from gru_scratch.text.vocab import Vocab, join_tokens, split_tokens
 
 PAD, BOS, EOS = 1, 2, 3
 RESERVED = ("<pad>", "<bos>", "<eos>")

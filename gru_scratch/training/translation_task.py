@@ -75,15 +75,11 @@ def read_run_pairs(config: TranslatorOptions) -> RunPairs:
         kind_of_tokens(pair[side] for pair in pairs) if kind == "auto" else kind
         for side, kind in enumerate((config.source_tokens, config.target_tokens))
     ]
-    source, target = (
-        Language.of([pair[side] for pair in train], kinds[side], config.min_freq) for side in range(2)
-    )
+    source, target = (Language.of([pair[side] for pair in train], kinds[side], config.min_freq) for side in range(2))
     kept = [pair for pair in train if number_pairs([pair], source, target, config.longest)]
     if not kept:
         raise ValueError(f"no pair is left to train on: a side of each has more than {config.longest} tokens")
-    return RunPairs(
-        name, digest.hexdigest(), parts._replace(train=kept), source, target, len(train) - len(kept)
-    )
+    return RunPairs(name, digest.hexdigest(), parts._replace(train=kept), source, target, len(train) - len(kept))
 
 
 def build_translator(
@@ -102,9 +98,7 @@ def build_translator(
         )
 
     try:
-        encoder = Encoder(
-            layer(config.embedding, config.bidirectional), len(source), config.embedding, config.dropout
-        )
+        encoder = Encoder(layer(config.embedding, config.bidirectional), len(source), config.embedding, config.dropout)
         kind = DECODERS[config.decoder]
         reads = kind.input_size(encoder, config.embedding)
         decoder = kind(layer(reads, False), encoder, len(target), config.embedding, config.dropout)
