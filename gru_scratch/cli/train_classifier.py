@@ -36,13 +36,13 @@ def train_classifier(
 ) -> int:
     processes.check_alone("a classifier")
     examples = read_run_examples(config)
-    if config.table is None and not config.classes:
-        print(f"note: no examples are given: learning {examples.name}", file=sys.stderr)
     torch.manual_seed(config.seed)
     trainer = Trainer(ClassificationTask(config, examples, device))
     with claimed_folder(config, resumed, processes) as folder:
         if resumed is not None:
             trainer.restore(read_state(resumed))
+        elif config.table is None and not config.classes:
+            print(f"note: no examples are given: learning {examples.name}", file=sys.stderr)
         return ClassifierSession(trainer, folder).run()
 
 
@@ -106,6 +106,7 @@ class ClassifierSession(Session[ClassificationTask]):
             "macro_f1": macro_f1(matrix),
             "confusion": matrix.tolist(),
             "labels": labels,
+            "linear_accuracy": accuracy(linear),
             "linear_macro_f1": macro_f1(linear),
         }
         save_test(self.folder, figures)
@@ -115,4 +116,5 @@ class ClassifierSession(Session[ClassificationTask]):
         write_files(self.folder, {"confusion.png": picture})
         worth = f"accuracy {figures['accuracy']:.2%}, macro-F1 {figures['macro_f1']:.2%}"
         print(f"test: {worth} of {len(examples.parts.test):,} examples")
-        print(f"a linear layer on counts of {examples.reader.kind}s: macro-F1 {figures['linear_macro_f1']:.2%}")
+        worth = f"accuracy {accuracy(linear):.2%}, macro-F1 {macro_f1(linear):.2%}"
+        print(f"a linear layer on counts of {examples.reader.kind}s: {worth}")

@@ -33,13 +33,13 @@ def train_translator(
 ) -> int:
     processes.check_alone("a translator")
     pairs = read_run_pairs(config)
-    if config.pairs is None:
-        print(f"note: no pairs are given: learning {pairs.name}, made by the program", file=sys.stderr)
     torch.manual_seed(config.seed)
     trainer = Trainer(TranslationTask(config, pairs, device, decode_greedily))
     with claimed_folder(config, resumed, processes) as folder:
         if resumed is not None:
             trainer.restore(read_state(resumed))
+        elif config.pairs is None:
+            print(f"note: no pairs are given: learning {pairs.name}, made by the program", file=sys.stderr)
         return TranslatorSession(trainer, folder).run()
 
 

@@ -61,7 +61,7 @@ def read_table(path: str | os.PathLike[str], text: str = "text", label: str = "l
                     raise ValueError(f"line {rows.line_num} of {path} has an empty {column}")
             examples.append(Example(values[0], values[1], values[0]))
     except csv.Error as error:
-        raise ValueError(f"line {rows.line_num} of {path} cannot be read as a row of a table: {error}") from None
+        raise ValueError(f"{path} is no table after line {rows.line_num}: {error}") from None
     return examples
 
 

@@ -73,7 +73,7 @@ class SentenceOptions(RunOptions, LayerOptions):
     optimizer: Literal["sgd", "adamw"] = "adamw"
     schedule: Literal["constant", "cosine"] = "cosine"
     warmup: int = 50
-    epochs: int = 20
+    epochs: int = 14
     keep: Literal["last", "best"] = "best"
     val_fraction: float = 0.1
     test_fraction: float = 0.1
@@ -202,6 +202,10 @@ class ClassifierOptions(SentenceOptions, PoolingOptions, LabelledOptions):
     longest: int = 200
     test_fraction: float = 0.2
     batch_size: int = 32
+    num_hiddens: int = 64
+    embedding: int = 32
+    dropout: float = 0.4
+    epochs: int = 12
 
     def check(self) -> None:
         super().check()

@@ -64,7 +64,7 @@ def read_run_pairs(config: TranslatorOptions) -> RunPairs:
     if config.pairs is None:
         name, pairs = f"numbers to {config.largest:,} and dates", made_pairs(config.num_pairs, largest=config.largest)
     else:
-        is_the_books = str(config.pairs) == FRA_ENG and not config.pairs.exists()
+        is_the_books = str(config.pairs) == FRA_ENG and not config.pairs.is_file()
         name, pairs = config.pairs.name, read_pairs(find_fra_eng() if is_the_books else config.pairs)
     if config.reverse:
         pairs = [Pair(target, source) for source, target in pairs]
