@@ -31,7 +31,7 @@ ROOMS = (
 """In the order in which they are built on each other. A new room takes its place here."""
 
 OUTSIDE = ("__init__", "__main__")
-MAY_IMPORT_ALL = (*OUTSIDE, "d2l")
+MAY_IMPORT_ALL = (*OUTSIDE, "d2l", "cli")
 IMPORTS_NOTHING = ("scratch",)
 
 

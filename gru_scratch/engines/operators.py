@@ -22,6 +22,7 @@ from gru_scratch.engines import textbook, torch_private
 from gru_scratch.engines.fused.bptt import backward as fused_backward
 from gru_scratch.engines.fused.forward import buffer_shapes as fused_buffer_shapes
 from gru_scratch.engines.fused.forward import forward as fused_forward
+from gru_scratch.engines.native import run as native_run
 from gru_scratch.engines.weights import LayerWeights
 
 
@@ -33,7 +34,14 @@ class Kernels(NamedTuple):
     buffer_shapes: Any
 
 
-KERNELS: Mapping[str, Kernels] = {"fused": Kernels(fused_forward, fused_backward, fused_buffer_shapes)}
+def _native_buffer_shapes(cell: Cell, steps: int, batch: int, weights: LayerWeights) -> list[tuple[int, ...]]:
+    return native_run.buffer_shapes(cell, steps, batch, weights.hidden_size)
+
+
+KERNELS: Mapping[str, Kernels] = {
+    "fused": Kernels(fused_forward, fused_backward, fused_buffer_shapes),
+    "native": Kernels(native_run.forward, native_run.backward, _native_buffer_shapes),
+}
 
 _LAYER = (
     "str engine, str cell, bool keep, Tensor inputs, Tensor weight_ih, Tensor weight_hh, Tensor? bias_ih,"
@@ -278,7 +286,7 @@ def run(
 
 
 fused = partial(run, "fused")
-"""Engine "fused"."""
+native = partial(run, "native")
 
 
 def _concerned(tensors: list[Tensor]) -> bool:

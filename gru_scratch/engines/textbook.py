@@ -88,3 +88,23 @@ def run(
     if not outputs:
         return state[0].new_zeros(0, *state[0].shape), state
     return torch.stack(outputs), state
+
+
+def run_for_states(
+    cell: Cell,
+    inputs: Tensor,
+    state: State,
+    weights: LayerWeights,
+    params: Mapping[str, Tensor] | None = None,
+    masks: Mapping[str, Tensor] | None = None,
+    lengths: Tensor | None = None,
+) -> tuple[Tensor, State]:
+    """As :func:`run`, but a step puts out all its states, one beside the other, (T, B, their sizes together)."""
+    seen: list[Tensor] = []
+
+    def keep(t: int, new: State, gates: Gates) -> None:
+        every = torch.cat(tuple(new), -1)
+        seen.append(every if lengths is None else torch.where((t < lengths).unsqueeze(-1), every, 0.0))
+
+    _, final = run(cell, inputs, state, weights, params, masks, lengths, observe=keep)
+    return torch.stack(seen), final

@@ -15,10 +15,10 @@ from gru_scratch.cells import Cell, GRUEquations, LSTMEquations, RNNEquations, m
 from gru_scratch.engines.torch_private import is_any_autocast_enabled, let_the_compiler_into
 from gru_scratch.engines.weights import LayerWeights
 from gru_scratch.layers.dropout import DropoutMasks, check_dropout
+from gru_scratch.layers.dtypes import check_types
 from gru_scratch.layers.layer import RecurrentLayer
-from gru_scratch.layers.namesake import as_namesake
-from gru_scratch.layers.number_types import check_types
 from gru_scratch.layers.stack import Parameters, check_engine
+from gru_scratch.layers.standins import as_namesake
 
 RNN_CELLS = {"RNN_TANH": make_cell(RNNEquations("tanh")), "RNN_RELU": make_cell(RNNEquations("relu"))}
 GRU_CELLS = {reset_after: make_cell(GRUEquations(reset_after)) for reset_after in (True, False)}

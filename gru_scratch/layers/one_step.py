@@ -13,9 +13,8 @@ from torch.fx import Proxy
 from gru_scratch.cells import Cell, GRUEquations, LSTMEquations, RNNEquations, make_cell
 from gru_scratch.engines import textbook
 from gru_scratch.engines.weights import LayerWeights
-from gru_scratch.layers.leaf import as_leaf
-from gru_scratch.layers.namesake import as_namesake
-from gru_scratch.layers.number_types import autocast_type, check_types
+from gru_scratch.layers.dtypes import autocast_type, check_types
+from gru_scratch.layers.standins import as_leaf, as_namesake
 
 RNN_CELLS = {nonlinearity: make_cell(RNNEquations(nonlinearity)) for nonlinearity in ("tanh", "relu")}
 GRU_CELLS = {reset_after: make_cell(GRUEquations(reset_after)) for reset_after in (True, False)}

@@ -6,7 +6,7 @@ Legend: ``T`` steps, ``B`` batch, ``D`` input size, ``H`` hidden size, ``P`` siz
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -17,7 +17,10 @@ from gru_scratch.engines.weights import LayerWeights
 from gru_scratch.layers.dropout import keep
 from gru_scratch.layers.ragged import Ragged, flip
 
-ENGINES: dict[str, Callable[..., tuple[Tensor, Any]]] = {"fused": operators.fused, "textbook": textbook.run}
+Run: TypeAlias = Callable[..., tuple[Tensor, Any]]
+"""An engine, called as :func:`gru_scratch.engines.textbook.run`."""
+
+ENGINES: dict[str, Run] = {"fused": operators.fused, "textbook": textbook.run}
 
 
 def check_engine(engine: str) -> str:
@@ -45,7 +48,7 @@ class Parameters(NamedTuple):
 
 
 def run_stack(
-    engine: str,
+    run: Run,
     cell: Cell,
     inputs: Tensor,
     states: Sequence[Tensor],
@@ -53,6 +56,7 @@ def run_stack(
     ragged: Ragged | None,
     training: bool,
     drop: Callable[[Tensor], Tensor],
+    last: Run | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Run the layers, each on the outputs of the one below.
 
@@ -61,11 +65,11 @@ def run_stack(
         states: for each state of the cell (L * directions, B, P or H).
         layers: for each layer the parameters of its directions.
         drop: what becomes of outputs between layers.
+        last: what runs the last layer, where that is not ``run``.
 
     Returns:
         The last layer's outputs, (T, B, directions * (P or H)), and the final states, in the form of ``states``.
     """
-    run = ENGINES[engine]
     steps, batch = inputs.shape[:2]
     lengths = None if ragged is None else ragged.lengths
     rows = None if ragged is None or len(layers[0]) == 1 else ragged.flip_rows(steps)
@@ -77,7 +81,8 @@ def run_stack(
             state = cell.states(*start[len(finals)])
             masks = cell.draw_masks((steps, batch, weights.hidden_size), training, weights.weight_hh)
             read = flip(inputs, rows) if backwards else inputs
-            output, final = run(cell, read.contiguous(), state, weights, own, masks, lengths)
+            runs = last if last is not None and depth + 1 == len(layers) else run
+            output, final = runs(cell, read.contiguous(), state, weights, own, masks, lengths)
             outputs.append(flip(output, rows) if backwards else output)
             finals.append(final)
         inputs = outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)

@@ -219,10 +219,11 @@ def count_parameters(model: RNNModelScratch | nn.Module) -> int:
 def pick_device(name: str, allowed: Sequence[str] = ("auto", "cpu", "cuda", "mps")) -> torch.device:
     """The device of that name; "auto" is a GPU where there is one, else the CPU. ValueError if it is not here."""
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if re.sub(r"(?<=.):[0-9]+$", "", name) not in allowed:
+    form = re.fullmatch("(auto)|(cpu|cuda|mps)(:[0-9]+)?", name)
+    if form is None or (form[1] or form[2]) not in allowed:
         *names, last = (form for kind in allowed for form in (("cuda", "cuda:N") if kind == "cuda" else (kind,)))
         raise ValueError(f"device must be {', '.join(names)} or {last}, received {name!r}")
-    if name.startswith("auto"):
+    if name == "auto":
         return torch.device("cuda" if gpus else "cpu")
     device = torch.device(name)
     present = {"cpu": True, "cuda": (device.index or 0) < gpus, "mps": torch.backends.mps.is_available()}

@@ -245,8 +245,8 @@ def test_the_operators_keep_pytorchs_rules(make, tokens):
             [leaf(p) for p in parameters.own.values()],
             list(masks.values()),
         )
-        arguments = (registry.key(layer.cell), learning, *layer_arguments)
+        arguments = ("fused", registry.key(layer.cell), learning, *layer_arguments)
         opcheck(torch.ops.gru_scratch.forward.default, arguments)
-    kept = torch.ops.gru_scratch.forward(arguments[0], True, *layer_arguments)[1 + len(sizes) :]
+    kept = torch.ops.gru_scratch.forward(*arguments[:2], True, *layer_arguments)[1 + len(sizes) :]
     grads = torch.randn(5, 2, sizes[0]), [torch.randn(2, size) for size in sizes]
-    opcheck(torch.ops.gru_scratch.backward.default, (not tokens, *grads, kept, arguments[0], True, *layer_arguments))
+    opcheck(torch.ops.gru_scratch.backward.default, (not tokens, *grads, kept, *arguments[:2], True, *layer_arguments))

@@ -19,6 +19,7 @@ from support.disk_calls import before_each
 from support.paths import ROOT
 
 from gru_scratch.text.corpus import Text
+from gru_scratch.text.files import write_atomically
 from gru_scratch.training.build import build_model, get_weights
 from gru_scratch.training.checkpoint import (
     MANIFEST,
@@ -27,7 +28,6 @@ from gru_scratch.training.checkpoint import (
     read_manifest,
     read_snapshot,
     read_verified,
-    write_atomically,
     write_files,
 )
 from gru_scratch.training.config import TrainConfig

@@ -42,7 +42,7 @@ def losses(trainer: Trainer[TextTask]) -> list[float]:
 
 
 def weights_of(trainer: Trainer[TextTask]) -> dict[str, Tensor]:
-    return get_weights(trainer.config, trainer.task.model)
+    return trainer.task.weights()
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ class TestOtherModels:
             small_run(text, cell="gru", engine="textbook", reset_after=True),
             small_run(text, cell="gru", engine="builtin"),
         ]
-        ours = runs[0].model
+        ours = runs[0].task.model
         assert isinstance(ours, RNNModel)
         assert isinstance(ours.rnn, GRU)
         assert ours.rnn.reset_after
@@ -162,7 +162,7 @@ class TestGoingOn:
         start = small_run(text, cell=cell, num_layers=layers, engine=first)
         stops = iter([False] * 12 + [True] * 2)
         assert not start.run(should_stop=lambda: next(stops))
-        assert start.batch > 0
+        assert start.state.batch > 0
         rest = small_run(text, cell=cell, num_layers=layers, engine=second)
         rest.restore(start.snapshot())
         assert losses(whole) == pytest.approx(losses(rest), rel=1e-5)
@@ -177,7 +177,7 @@ class TestGoingOn:
 
     def test_a_folder_is_read_under_another_engine_or_refused(self, text: Text, tmp_path: Path) -> None:
         def said(trainer: Trainer[TextTask], engine: Any) -> str:
-            folder = tmp_path / f"{trainer.config.cell}-{trainer.config.engine}"
+            folder = tmp_path / trainer.task.config.folder_name
             folder.mkdir(exist_ok=True)
             save_run(folder, trainer, "")
             try:

@@ -94,7 +94,7 @@ class TestDamage:
                 if run is not None:
                     assert run.config == finished.config
                     assert run.vocab.idx_to_token == finished.task.text.vocab.idx_to_token
-                    expected = finished.state.best if best else get_weights(finished.config, finished.task.model)
+                    expected = finished.state.best if best else finished.task.weights()
                     assert same_tensors(get_weights(run.config, run.model), expected)
             state = self.read_or_noticed(lambda: read_state(folder))
             if state is not None:

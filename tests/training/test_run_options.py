@@ -99,7 +99,7 @@ class TestFirstParameters:
         save_run(tmp_path, tied, None)
         run = load_run(tmp_path, CPU)
         assert run.model.linear.weight is run.model.embedding.weight  # type: ignore[union-attr]
-        assert same_tensors(get_weights(run.config, run.model), get_weights(tied.config, tied.task.model))
+        assert same_tensors(get_weights(run.config, run.model), tied.task.weights())
         with pytest.raises(ValueError, match="tie_weights needs an embedding as wide as num_hiddens, 6, received 5"):
             small_run(text.path, embedding=5, tie_weights=True)
 
@@ -122,14 +122,14 @@ class TestEnds:
         best = losses.index(min(losses))
         assert len(losses) == best + 1 + 4 < 40
         again = stopped_at(small_run(text.path, **worsening), run.state.history[best]["update"])
-        assert same_tensors(run.final_weights(), get_weights(again.config, again.task.model))
+        assert same_tensors(run.final_weights(), again.task.weights())
 
         save_run(tmp_path, run, None)
         assert (tmp_path / "model.safetensors").read_bytes() == (tmp_path / "best.safetensors").read_bytes()
-        last = {name: weight.clone() for name, weight in get_weights(run.config, run.task.model).items()}
+        last = {name: weight.clone() for name, weight in run.task.weights().items()}
         with run.with_final_weights():
-            assert same_tensors(get_weights(run.config, run.task.model), run.state.best)
-        assert same_tensors(get_weights(run.config, run.task.model), last)
+            assert same_tensors(run.task.weights(), run.state.best)
+        assert same_tensors(run.task.weights(), last)
         assert run.keeps_best()
         with run.with_final_weights():
             tested = final_losses(run.task.alone, run.task.text.test, CPU, "best")
@@ -146,9 +146,9 @@ class TestEnds:
         run = small_run(text.path, **worsening)
         run.run()
         assert run.state.epoch == 40
-        assert same_tensors(run.final_weights(), get_weights(run.config, run.task.model))
+        assert same_tensors(run.final_weights(), run.task.weights())
         with run.with_final_weights():
-            assert not same_tensors(get_weights(run.config, run.task.model), run.state.best)
+            assert not same_tensors(run.task.weights(), run.state.best)
 
     def test_by_updates_and_by_the_clock(self, text: Text) -> None:
         run = small_run(text.path, max_updates=17, eval_every=5)
@@ -172,10 +172,7 @@ class TestEnds:
 class TestNumbers:
     def test_their_types(self, text: Text) -> None:
         exact, plain, mixed = (small_run(text.path, precision=p, epochs=1) for p in ("fp64", "fp32", "bf16"))
-        types = [
-            {weight.dtype for weight in get_weights(run.config, run.task.model).values()}
-            for run in (exact, plain, mixed)
-        ]
+        types = [{weight.dtype for weight in run.task.weights().values()} for run in (exact, plain, mixed)]
         assert types == [{torch.float64}, {torch.float32}, {torch.float32}]
         losses = []
         for run in (exact, plain, mixed):

@@ -412,7 +412,7 @@ class TestTrainer:
         scratch = trainer.task.model
         assert isinstance(scratch, RNNModelScratch)
         net = book.RNNModelScratch(len(vocab), 12, CPU, None_params, scratch.init_state, scratch.forward_fn)
-        net.params = build_model(trainer.config, len(vocab), CPU).params  # type: ignore[union-attr]
+        net.params = build_model(trainer.task.config, len(vocab), CPU).params  # type: ignore[union-attr]
         loss = nn.CrossEntropyLoss()
         for epoch in range(3):
             perplexity, _ = book.train_epoch_ch8(

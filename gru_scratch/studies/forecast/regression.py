@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from gru_scratch.cells import Cell, resolve_cell
 from gru_scratch.layers import Recurrent
+from gru_scratch.layers.initial import initialise_layer
 from gru_scratch.studies.forecast.forecast_options import ForecastOptions
 from gru_scratch.studies.forecast.series import (
     Division,
@@ -24,7 +25,6 @@ from gru_scratch.studies.forecast.series import (
     persistence,
     windows,
 )
-from gru_scratch.studies.initialisation import initialise
 
 LOOK_EVERY = 50
 """Updates between two looks at the validation part."""
@@ -134,7 +134,7 @@ def train(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = LastStateModel(cell, options.num_hiddens)
-        initialise(model.layer, "orthogonal", "one", options.order)
+        initialise_layer(model.layer, "orthogonal", "one", options.order)
     inputs, targets = fit
     optimiser = torch.optim.Adam(model.parameters(), options.lr)
     generator = torch.Generator().manual_seed(seed)

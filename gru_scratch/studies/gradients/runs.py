@@ -17,10 +17,10 @@ from torch.nn import functional as F
 
 from gru_scratch.cells import resolve_cell
 from gru_scratch.layers import Recurrent
+from gru_scratch.layers.initial import initialise_layer
 from gru_scratch.models.language import RNNModel
 from gru_scratch.studies.gradients.flow import Flow, gradient_flow, singular_values, spread_lags
 from gru_scratch.studies.gradients.gradient_options import GradientOptions
-from gru_scratch.studies.initialisation import initialise
 from gru_scratch.text.batches import SequenceLoader
 from gru_scratch.training.loop import updates
 from gru_scratch.training.update import NotFiniteError
@@ -36,7 +36,7 @@ def _three_times(layer: Recurrent, span: int) -> None:
 
 
 def _chrono(layer: Recurrent, span: int) -> None:
-    initialise(layer, "orthogonal", "chrono", span)
+    initialise_layer(layer, "orthogonal", "chrono", span)
 
 
 STARTS: Mapping[str, Callable[[Recurrent, int], None]] = MappingProxyType(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from gru_scratch.cells import Cell, resolve_cell
 from gru_scratch.layers import Recurrent
-from gru_scratch.studies.initialisation import initialise
+from gru_scratch.layers.initial import initialise_layer
 from gru_scratch.studies.memory.memory_options import PRESETS, MemoryOptions
 from gru_scratch.studies.memory.tasks import TASKS, Task
 
@@ -82,7 +82,7 @@ def measure_span(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = AnsweringModel(resolve_cell(cell_name), task, options.num_hiddens)
-        initialise(model.layer, options.weights, options.gate_bias, length)
+        initialise_layer(model.layer, options.weights, options.gate_bias, length)
     optimiser = torch.optim.Adam(model.parameters(), options.lr)
     train, look, test = (torch.Generator().manual_seed(3 * seed + k) for k in range(3))
     budget = PRESETS[task_name].updates if options.updates is None else options.updates

@@ -12,9 +12,9 @@ from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 from torch import Tensor
 
-from gru_scratch.cells import CELLS, GRUEquations, LSTMEquations
+from gru_scratch.cells import CELLS, Cell, GRUEquations, LSTMEquations
 from gru_scratch.layers import Recurrent
-from gru_scratch.studies.initialisation import CARRIES, initialise
+from gru_scratch.layers.initial import initialise_layer
 from gru_scratch.studies.memory.draw_memory import draw_spans, table
 from gru_scratch.studies.memory.memory_options import MemoryOptions
 from gru_scratch.studies.memory.spans import Span, SpanSummary, measure_span, measure_spans, summarise
@@ -22,7 +22,7 @@ from gru_scratch.studies.memory.tasks import TASKS
 from gru_scratch.training.drawing import COLOURS
 
 SMALL = MemoryOptions(updates=3, batch_size=4, num_hiddens=5)
-KNOWN = sorted(CARRIES, key=lambda kind: kind.__name__)
+KNOWN = [kind for kind in CELLS.values() if kind.carry is not None]
 
 
 def draw(task: str, length: int, batch_size: int = 500) -> tuple[Tensor, Tensor]:
@@ -84,9 +84,9 @@ def test_right_answers_score_full_marks(name: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KNOWN)
-def test_the_carrying_gate_is_the_one_that_keeps_the_state(kind: type) -> None:
+def test_the_carrying_gate_is_the_one_that_keeps_the_state(kind: type[Cell]) -> None:
     """With its bias far on that side a step leaves the carried state as it was, whatever the input is."""
-    layer, carry = Recurrent(kind, 3, 6).double(), CARRIES[kind]
+    layer, carry = Recurrent(kind, 3, 6).double(), kind.carry
     k = layer.cell.gates.index(carry.gate)
     for name, value in layer.state_dict().items():
         if name.startswith("bias_ih"):
@@ -103,7 +103,7 @@ def test_the_carrying_gate_is_the_one_that_keeps_the_state(kind: type) -> None:
 @pytest.mark.parametrize("cell", CELLS)
 def test_orthogonal_weights(cell: str) -> None:
     layer = Recurrent(CELLS[cell], 3, 6)
-    initialise(layer, "orthogonal", "zero", 10)
+    initialise_layer(layer, "orthogonal", "zero", 10)
     for block in layer.weight_hh_l0.detach().chunk(len(layer.cell.gates)):
         torch.testing.assert_close(block @ block.T, torch.eye(6), atol=1e-5, rtol=0)
     assert not layer.bias_ih_l0.any()
@@ -112,7 +112,7 @@ def test_orthogonal_weights(cell: str) -> None:
 
 def test_gate_biases() -> None:
     layer = Recurrent(LSTMEquations, 3, 2000)
-    initialise(layer, "torch", "chrono", 200)
+    initialise_layer(layer, "torch", "chrono", 200)
     i, f, *_ = (layer.bias_ih_l0 + layer.bias_hh_l0).detach().chunk(4)
     assert torch.equal(i, -f)
     spans = f.exp()  # U(1, 200)
@@ -121,9 +121,9 @@ def test_gate_biases() -> None:
     assert float(spans.mean()) == pytest.approx(100.5, rel=0.05)
     layer = Recurrent(GRUEquations, 3, 4)
     before = {name: value.clone() for name, value in layer.state_dict().items()}
-    initialise(layer, "torch", "zero", 10)
+    initialise_layer(layer, "torch", "zero", 10)
     assert all(torch.equal(value, before[name]) for name, value in layer.state_dict().items())
-    initialise(layer, "torch", "one", 10)
+    initialise_layer(layer, "torch", "one", 10)
     assert torch.equal((layer.bias_ih_l0 + layer.bias_hh_l0)[4:8], torch.ones(4))
     assert torch.equal(layer.bias_ih_l0[:4], before["bias_ih_l0"][:4])
 
@@ -138,7 +138,7 @@ def test_gate_biases() -> None:
 )
 def test_initial_values_that_there_are_not(arguments: tuple[str, str, int], said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        initialise(Recurrent(GRUEquations, 3, 4), *arguments)  # type: ignore[arg-type]
+        initialise_layer(Recurrent(GRUEquations, 3, 4), *arguments)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -1,4 +1,4 @@
-"""The type of number a layer computes in: its own, or under autocast the one that ``torch.nn``'s layer comes to."""
+"""The dtype a layer computes in: its own, or under autocast the one that ``torch.nn``'s layer comes to."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def autocast_type(inputs: Tensor, states: Sequence[Tensor], weight: Tensor) -> t
 
 
 def check_types(inputs: Tensor, states: Sequence[Tensor], weight: Tensor) -> None:
-    """RuntimeError unless input (tokens aside) and states have the parameters' type, in PyTorch's words."""
+    """RuntimeError unless input (tokens aside) and states have the parameters' dtype, in PyTorch's words."""
     for x in (inputs, *states) if is_dense(inputs) else states:
         if x.dtype != weight.dtype:
             found, expected = (_NAMES.get(t, str(t)) for t in (x.dtype, weight.dtype))

@@ -1,0 +1,1 @@
+"""Engine "native": a cell compiled to C from its equations."""

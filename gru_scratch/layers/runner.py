@@ -1,0 +1,186 @@
+"""A layer over a batch that is laid out: whole, ragged or cut; in its own dtype, or in that of autocast.
+
+Legend: ``T`` steps, ``B`` batch, ``H`` hidden size, ``P`` size of the projected state, ``L`` layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial, reduce
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from gru_scratch.cells.base import Cell
+from gru_scratch.engines import textbook
+from gru_scratch.engines.torch_private import under_func_transform
+from gru_scratch.engines.weights import is_dense
+from gru_scratch.layers import ragged
+from gru_scratch.layers.dropout import DropoutMasks, dropout
+from gru_scratch.layers.dtypes import autocast_type, check_devices, check_types
+from gru_scratch.layers.ragged import Ragged
+from gru_scratch.layers.segments import Segments
+from gru_scratch.layers.stack import ENGINES, Parameters, run_stack
+
+RunStack: TypeAlias = Callable[
+    [Tensor, Sequence[Tensor], list[list[Parameters]], Ragged | None], tuple[Tensor, Sequence[Tensor]]
+]
+"""How the layers are run once all is checked and laid out."""
+
+
+class Runner:
+    """Runs the layers that a subclass has the parameters of."""
+
+    engine: str = "fused"
+    dropout_masks: DropoutMasks = "torch"
+    weight_dropout: float = 0.0
+
+    cell: Cell
+    input_size: int
+    hidden_size: int
+    proj_size: int
+    batch_first: bool
+    bidirectional: bool
+    dropout: float
+    training: bool
+
+    def layer_parameters(self) -> list[list[Parameters]]:
+        """For each layer the parameters of its directions."""
+        raise NotImplementedError
+
+    def _parameters_of_a_call(self) -> list[list[Parameters]]:
+        """The parameters; in training with the recurrent weights that ``weight_dropout`` leaves, drawn anew."""
+        layers = self.layer_parameters()
+        if not (self.training and self.weight_dropout):
+            return layers
+        return [[each.drop(self.weight_dropout) for each in directions] for directions in layers]
+
+    def autocast_types(
+        self, low: torch.dtype, states: Sequence[torch.dtype], device: str, packed: bool
+    ) -> list[torch.dtype]:
+        """What type each state comes to be under autocast to ``low``, from the types of the initial ones."""
+        return [torch.promote_types(state, low) for state in states]
+
+    def _run_ragged(
+        self,
+        input: Tensor,
+        states: Sequence[Tensor],
+        parameters: list[list[Parameters]],
+        lengths: Tensor,
+        run: RunStack,
+    ) -> tuple[Tensor, Sequence[Tensor]]:
+        """Sort the caller's batch by length, run, and put it back in order."""
+        inputs = input.transpose(0, 1) if self.batch_first else input
+        batch_of = ragged.from_lengths(lengths, inputs.shape[0])
+        if batch_of is None:
+            return self._run(inputs, states, parameters, run)
+        inputs = batch_of.pick(input, self.batch_first)
+        outputs, states = self._run(inputs, [batch_of.sort(s) for s in states], parameters, run, batch_of)
+        return batch_of.unsort(outputs), [batch_of.unsort(s) for s in states]
+
+    def _run_segments(
+        self,
+        input: Tensor,
+        states: Sequence[Tensor],
+        fresh: Sequence[Tensor],
+        parameters: list[list[Parameters]],
+        pieces: Segments,
+        run: RunStack,
+    ) -> tuple[Tensor, Sequence[Tensor]]:
+        """Run what lies between resets as sequences of their own, and lay it back."""
+        directions = 2 if self.bidirectional else 1
+        start = [pieces.begin(given, new, directions) for given, new in zip(states, fresh, strict=True)]
+        inputs = pieces.pick(input, self.batch_first)
+        outputs, final = self._run(inputs, start, parameters, run, Ragged(pieces.lengths, None, None))
+        ends = [pieces.end(s, given, directions) for s, given in zip(final, states, strict=True)]
+        return pieces.lay_back(outputs), ends
+
+    def _run(
+        self,
+        inputs: Tensor,
+        states: Sequence[Tensor],
+        parameters: list[list[Parameters]],
+        run: RunStack,
+        batch_of: Ragged | None = None,
+        packed: bool = False,
+    ) -> tuple[Tensor, Sequence[Tensor]]:
+        """Check what ``torch.nn`` checks last, settle the type of number, and run the layers."""
+        weight = parameters[0][0].weights.weight_hh
+        if inputs.shape[0] == 0:
+            raise RuntimeError("Expected sequence length to be larger than 0 in RNN")
+        check_devices(inputs, states, weight)
+        dense = is_dense(inputs)
+        if not dense:
+            inputs = _check_tokens(inputs, self.input_size)
+        low = autocast_type(inputs, states, weight)
+        if low is None:
+            check_types(inputs, states, weight)
+            return run(inputs, states, parameters, batch_of)
+        device = inputs.device.type
+        types = self.autocast_types(low, [s.dtype for s in states], device, packed)
+        compute = reduce(torch.promote_types, types)
+        with torch.autocast(device, enabled=False):
+            outputs, states = run(
+                inputs.to(compute) if dense else inputs,
+                [s.to(compute) for s in states],
+                [[each.to(compute) for each in directions] for directions in parameters],
+                batch_of,
+            )
+            return outputs.to(types[0]), [s.to(t) for s, t in zip(states, types, strict=True)]
+
+    def _run_stack(
+        self,
+        inputs: Tensor,
+        states: Sequence[Tensor],
+        parameters: list[list[Parameters]],
+        batch_of: Ragged | None,
+    ) -> tuple[Tensor, Sequence[Tensor]]:
+        drop = partial(dropout, p=self.dropout, training=self.training, masks=self.dropout_masks)
+        return run_stack(ENGINES[self.engine], self.cell, inputs, states, parameters, batch_of, self.training, drop)
+
+    def _run_stack_for_states(
+        self,
+        inputs: Tensor,
+        states: Sequence[Tensor],
+        parameters: list[list[Parameters]],
+        batch_of: Ragged | None,
+    ) -> tuple[Tensor, Sequence[Tensor]]:
+        """The same, where a step of the last layer puts out all its states, one beside the other."""
+        drop = partial(dropout, p=self.dropout, training=self.training, masks=self.dropout_masks)
+        engine = ENGINES[self.engine]
+        return run_stack(
+            engine, self.cell, inputs, states, parameters, batch_of, self.training, drop, last=textbook.run_for_states
+        )
+
+    @property
+    def _title(self) -> str:
+        """The name in messages: that of the namesake, in a subclass too."""
+        return next(c.__name__ for c in type(self).__mro__ if c.__module__.startswith(__package__))
+
+    def _split(self, hx: Any) -> Sequence[Tensor]:
+        """The states of the caller's ``hx``, which is a tensor for a cell of one state."""
+        count = len(self.cell.states._fields)
+        if count == 1:
+            return (hx,)
+        states = [hx[k] for k in range(count)]
+        if len(hx) != count:
+            raise RuntimeError(f"{self._title.lower()} expects {'two' if count == 2 else count} hidden states")
+        if isinstance(hx, Tensor):
+            raise TypeError(f"{self._title.lower()}(): argument 'hx' must be tuple of Tensors, not Tensor")
+        return states
+
+    def _join(self, states: Sequence[Tensor]) -> Any:
+        """The inverse of :meth:`_split`."""
+        return states[0] if len(states) == 1 else tuple(states)
+
+
+def _check_tokens(tokens: Tensor, size: int) -> Tensor:
+    """Token indices as the engines take them; ValueError for one out of range, where a look is no wait for a device."""
+    looks = tokens.device.type == "cpu" and not torch.compiler.is_compiling()
+    if looks and tokens.numel() and not under_func_transform():
+        least, most = (int(x) for x in torch.aminmax(tokens))
+        if least < 0 or most >= size:
+            wrong = least if least < 0 else most
+            raise ValueError(f"token indices must be between 0 and {size - 1}, received {wrong}")
+    return tokens if tokens.dtype in (torch.int32, torch.int64) else tokens.long()
