@@ -5,11 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 import tyro
 
+from gru_scratch.training.command_line import read_run
 from gru_scratch.training.config import TrainConfig, parse
+from gru_scratch.training.options import RunOptions
+from gru_scratch.training.sentence_options import (
+    CLASSIFIER_EXAMPLES,
+    CLASSIFIER_GROUPS,
+    TRANSLATOR_EXAMPLES,
+    TRANSLATOR_GROUPS,
+    ClassifierOptions,
+    TranslatorOptions,
+)
+
+AnyOptions = TypeVar("AnyOptions", bound=RunOptions)
 
 
 @dataclass(frozen=True)
@@ -84,18 +96,82 @@ The last part of the nine tenths chooses which parameters are tested, once."""
 
 
 @dataclass(frozen=True)
-class Run:
+class TranslateArguments:
+    """Translate sentences with the model of a run folder: a text, or the lines of a file or of a pipe."""
+
+    run: tyro.conf.Positional[Path]
+    """Run folder that train-translator wrote."""
+    text: str | None = None
+    """Sentence to translate."""
+    file: Path | None = None
+    """File whose lines are to be translated (None: the lines of a pipe, where no text is given)."""
+    beam: int = 1
+    """Beginnings of a translation that are followed at once; 1 takes the likeliest word each time."""
+    n_best: int = 1
+    """Translations to print of each sentence, at most the beam, with their scores."""
+    alpha: float = 0.6
+    """By how much long translations are favoured; 0 is not at all."""
+    attention: Path | None = None
+    """PNG to write, over an old one, of what attention reads in one sentence."""
+    cell: str | None = None
+    """Where the file of a cell of your own is now, as path/to/file.py:ClassName (None: where it was in training)."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, mps; auto takes a GPU where there is one."""
+
+
+@dataclass(frozen=True)
+class ClassifyArguments:
+    """Classify sentences with the model of a run folder: a text, or the lines of a file or of a pipe."""
+
+    run: tyro.conf.Positional[Path]
+    """Run folder that train-classifier wrote."""
+    text: str | None = None
+    """Sentence to classify."""
+    file: Path | None = None
+    """File whose lines are to be classified (None: the lines of a pipe, where no text is given)."""
+    explain: Path | None = None
+    """HTML page to write, over an old one, that colours what moved the decision."""
+    cell: str | None = None
+    """Where the file of a cell of your own is now, as path/to/file.py:ClassName (None: where it was in training)."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, mps; auto takes a GPU where there is one."""
+
+
+@dataclass(frozen=True)
+class Run(Generic[AnyOptions]):
     """A run of training to make, or to go on with from the folder `resumed`."""
 
-    config: TrainConfig
+    config: AnyOptions
     resumed: Path | None
 
 
-def read_train(arguments: Sequence[str], prog: str | None = None) -> Run:
+def read_train(arguments: Sequence[str], prog: str | None = None) -> Run[TrainConfig]:
     return Run(*parse(arguments, stored_options, prog=prog))
 
 
-def read_shakespeare(arguments: Sequence[str], prog: str | None = None) -> Run:
+def read_train_translator(arguments: Sequence[str], prog: str | None = None) -> Run[TranslatorOptions]:
+    def stored(folder: Path) -> TranslatorOptions:
+        from gru_scratch.training.folder import TRANSLATOR, stored_options
+
+        return stored_options(folder, TRANSLATOR, TranslatorOptions)
+
+    preset, means = TranslatorOptions(), {"out": "runs/translator, numbered where that is taken"}
+    about = TRANSLATOR_EXAMPLES
+    return Run(*read_run(TRANSLATOR_GROUPS, preset, arguments, stored, description=about, prog=prog, otherwise=means))
+
+
+def read_train_classifier(arguments: Sequence[str], prog: str | None = None) -> Run[ClassifierOptions]:
+    def stored(folder: Path) -> ClassifierOptions:
+        from gru_scratch.training.folder import CLASSIFIER, stored_options
+
+        return stored_options(folder, CLASSIFIER, ClassifierOptions)
+
+    preset, means = ClassifierOptions(), {"out": "runs/classifier, numbered where that is taken"}
+    about = CLASSIFIER_EXAMPLES
+    return Run(*read_run(CLASSIFIER_GROUPS, preset, arguments, stored, description=about, prog=prog, otherwise=means))
+
+
+def read_shakespeare(arguments: Sequence[str], prog: str | None = None) -> Run[TrainConfig]:
     means = {"text": "Tiny Shakespeare"}
     run = Run(*parse(arguments, stored_options, SHAKESPEARE, description=ABOUT, prog=prog, otherwise=means))
     if run.config.text is None and run.resumed is None:

@@ -15,7 +15,16 @@ import tyro
 
 import gru_scratch
 from gru_scratch.benchmark.compare_options import CompareArguments
-from gru_scratch.cli.arguments import CurvesArguments, GenerateArguments, read_shakespeare, read_train
+from gru_scratch.cli.arguments import (
+    ClassifyArguments,
+    CurvesArguments,
+    GenerateArguments,
+    TranslateArguments,
+    read_shakespeare,
+    read_train,
+    read_train_classifier,
+    read_train_translator,
+)
 from gru_scratch.studies.forecast.forecast_options import ForecastArguments
 from gru_scratch.studies.gates.explore_options import ExploreArguments
 from gru_scratch.studies.gradients.gradient_options import GradientArguments
@@ -47,6 +56,10 @@ def reader(options: type[object]) -> Reader:
 COMMANDS = {
     "train": Command("train a character model, and keep it in a run folder", read_train, "train"),
     "generate": Command("continue a prefix with a trained model", reader(GenerateArguments), "generate"),
+    "train-translator": Command("train a translator of sentences", read_train_translator, "train_translator"),
+    "translate": Command("translate sentences with a trained translator", reader(TranslateArguments), "translate"),
+    "train-classifier": Command("train a classifier of sentences", read_train_classifier, "train_classifier"),
+    "classify": Command("classify sentences with a trained classifier", reader(ClassifyArguments), "classify"),
     "compare": Command("measure engines and torch.nn against each other", reader(CompareArguments), "compare"),
     "explore": Command("show all gates of a trained model in one page", reader(ExploreArguments), "explore"),
     "memory": Command("study how far back a cell remembers", reader(MemoryArguments), "memory"),
@@ -86,7 +99,7 @@ def show(text: str) -> int:
 
 
 def help_page() -> str:
-    lines = "\n".join(f"  {name:<13}{command.summary}" for name, command in COMMANDS.items())
+    lines = "\n".join(f"  {name:<18}{command.summary}" for name, command in COMMANDS.items())
     return f"""usage: {PROGRAM} COMMAND [OPTIONS]
 
 RNN, GRU and LSTM from the equations of Dive into Deep Learning.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
+from torch import nn
 
 from gru_scratch.training.build import count_parameters
+from gru_scratch.training.sentence_options import SentenceOptions
 from gru_scratch.training.state import Record
 from gru_scratch.training.text_task import TextTask
 
@@ -24,10 +26,34 @@ def print_header(task: TextTask) -> None:
     print(f"vocabulary  {len(text.vocab)}")
     print(f"model       {config.cell}{layers}, engine {config.engine}{gate[config.resets_after]}")
     print(f"parameters  {count_parameters(task.model):,}")
+    print(f"device      {device_line(task.device)}")
+
+
+def print_lines(lines: Mapping[str, str]) -> None:
+    """Names in a column, what they stand for beside them."""
+    for name, value in lines.items():
+        print(f"{name:<12}{value}")
+
+
+def print_machine(model: nn.Module, options: SentenceOptions, *, device: torch.device, model_kind: str) -> None:
+    """The lines on the model of a run on sentences, and on the device that it is on."""
+    layers = f", {options.num_layers} layers" if options.num_layers > 1 else ""
+    directions = ", two directions" if options.bidirectional else ""
+    print_lines(
+        {
+            "model": f"{options.cell}{layers}{directions}, {model_kind}, engine {options.engine}",
+            "parameters": f"{count_parameters(model):,}",
+            "device": device_line(device),
+        }
+    )
+
+
+def device_line(device: torch.device) -> str:
+    """The device, the threads, and how exact products are, where they are not exact."""
     threads = torch.get_num_threads()
     precision = torch.get_float32_matmul_precision()
     products = "" if precision == "highest" else f", products of precision {precision}"
-    print(f"device      {task.device}, {threads} thread{'s' if threads > 1 else ''}{products}")
+    return f"{device}, {threads} thread{'s' if threads > 1 else ''}{products}"
 
 
 def print_result(history: Sequence[Record], device: torch.device) -> None:

@@ -175,7 +175,7 @@ def find_tiny_shakespeare() -> Path:
         place = folder / SHAKESPEARE_FILE
         if place.is_file() and pooch.file_hash(str(place), alg="sha256") == SHAKESPEARE_SHA256:
             return place
-    found = _fetch(SHAKESPEARE_URL, f"sha256:{SHAKESPEARE_SHA256}", SHAKESPEARE_FILE, download_folder(), 60.0)
+    found = fetch(SHAKESPEARE_URL, f"sha256:{SHAKESPEARE_SHA256}", SHAKESPEARE_FILE, download_folder(), 60.0)
     if found is None:
         raise FileNotFoundError(
             f"Tiny Shakespeare is not at hand and could not be downloaded from {SHAKESPEARE_URL}: "
@@ -186,10 +186,10 @@ def find_tiny_shakespeare() -> Path:
 
 def fetch_time_machine(folder: Path, seconds: float = DOWNLOAD_SECONDS) -> Path | None:
     """Download the book into `folder`, or return None."""
-    return _fetch(TIME_MACHINE_URL, f"sha1:{TIME_MACHINE_SHA1}", TIME_MACHINE_FILE, folder, seconds)
+    return fetch(TIME_MACHINE_URL, f"sha1:{TIME_MACHINE_SHA1}", TIME_MACHINE_FILE, folder, seconds)
 
 
-def _fetch(url: str, known_hash: str, name: str, folder: Path, seconds: float) -> Path | None:
+def fetch(url: str, known_hash: str, name: str, folder: Path, seconds: float) -> Path | None:
     """Download a file into `folder`, or return None: no network, no permission, a wrong sum, out of time.
 
     pooch writes to a temporary name, compares the sum, and only then renames; a damaged copy from before is replaced.
@@ -197,7 +197,7 @@ def _fetch(url: str, known_hash: str, name: str, folder: Path, seconds: float) -
     """
     arrived: list[Path] = []
 
-    def fetch() -> None:
+    def download() -> None:
         downloader = pooch.HTTPDownloader(timeout=seconds / 2)
         try:
             with quiet(pooch.get_logger()):
@@ -206,7 +206,7 @@ def _fetch(url: str, known_hash: str, name: str, folder: Path, seconds: float) -
             return
         arrived.append(Path(path))
 
-    worker = threading.Thread(target=fetch, daemon=True)
+    worker = threading.Thread(target=download, daemon=True)
     worker.start()
     worker.join(seconds)
     return arrived[0] if arrived else None

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from gru_scratch.cells import CellFile, is_path, make_cell, resolve_cell
 from gru_scratch.check import check_cell
 from gru_scratch.convert import scratch_to_torch, torch_to_scratch
+from gru_scratch.engines.names import Engine
 from gru_scratch.layers import GRU, LSTM, RNN, Recurrent
 from gru_scratch.layers.dropout import DropoutMasks
 from gru_scratch.layers.initial import add_forget_bias, initialise
@@ -24,6 +25,8 @@ from gru_scratch.models.language import (
     RNNModelScratch,
 )
 from gru_scratch.training.config import TrainConfig
+from gru_scratch.training.options import MachineOptions
+from gru_scratch.training.sentence_options import LayerOptions
 
 BUILTIN: dict[str, type[nn.RNNBase]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 LAYERS: dict[str, Any] = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
@@ -102,37 +105,55 @@ def _in_type(
     return params_in_type, state_in_type, forward
 
 
-def number_type(config: TrainConfig) -> torch.dtype:
+def number_type(config: MachineOptions) -> torch.dtype:
     """Of the parameters; with bf16 they stay float32."""
     return torch.float64 if config.precision == "fp64" else torch.float32
 
 
 def _layer(config: TrainConfig, vocab_size: int, cell_file: CellFile | None = None) -> nn.Module:
-    sizes: dict[str, Any] = {
-        "input_size": config.embedding or vocab_size,
-        "hidden_size": config.num_hiddens,
-        "num_layers": config.num_layers,
-        "dropout": config.dropout if config.num_layers > 1 else 0.0,
-    }
-    if config.engine == "builtin":
-        return BUILTIN[config.cell](**sizes)
-    sizes |= {"dropout_masks": _masks(config), "weight_dropout": config.weight_dropout}
+    own: dict[str, Any] = {"dropout_masks": _masks(config), "weight_dropout": config.weight_dropout}
     if config.resets_after is not None:
-        sizes["reset_after"] = config.resets_after
-    if config.cell in LAYERS:
-        layer: nn.Module = LAYERS[config.cell](**sizes, engine=config.engine)
+        own["reset_after"] = config.resets_after
+    return build_layer(
+        config.cell,
+        config.engine,
+        cell_file,
+        own=own,
+        input_size=config.embedding or vocab_size,
+        hidden_size=config.num_hiddens,
+        num_layers=config.num_layers,
+        dropout=config.dropout if config.num_layers > 1 else 0.0,
+    )
+
+
+def build_layer(
+    name: str, engine: Engine, cell_file: CellFile | None = None, *, own: Mapping[str, Any] | None = None, **sizes: Any
+) -> nn.Module:
+    """The layer of a cell on an engine.
+
+    Args:
+        name: of a shipped cell, or path/to/file.py:ClassName.
+        cell_file: as for `build_model`.
+        own: arguments that the layers of this package alone have.
+        sizes: arguments that those of `torch.nn` have too.
+    """
+    if engine == "builtin":
+        return BUILTIN[name](**sizes)
+    arguments = {**sizes, **(own or {}), "engine": engine}
+    if name in LAYERS:
+        layer: nn.Module = LAYERS[name](**arguments)
         return layer
-    cell = make_cell(resolve_cell(config.cell) if cell_file is None else cell_file.load())
-    if is_path(config.cell):
+    cell = make_cell(resolve_cell(name) if cell_file is None else cell_file.load())
+    if is_path(name):
         check_cell(cell)  # what an engine cannot see would train, and be wrong
-    return Recurrent(cell, **sizes, engine=config.engine)
+    return Recurrent(cell, **arguments)
 
 
 def _masks(config: TrainConfig) -> DropoutMasks:
     return "locked" if config.locked_dropout else "quick"
 
 
-def find_cell_file(config: TrainConfig) -> CellFile | None:
+def find_cell_file(config: TrainConfig | LayerOptions) -> CellFile | None:
     """The file of a user's cell as it is now, to be recorded; None for a shipped cell. Nothing is executed.
 
     Raises FileNotFoundError or ValueError as `CellFile.find`.
@@ -189,7 +210,7 @@ def state_from_rows(model: Model, rows: tuple[Tensor, ...]) -> Any:
     return rows[0] if len(rows) == 1 else rows
 
 
-def count_parameters(model: Model) -> int:
+def count_parameters(model: RNNModelScratch | nn.Module) -> int:
     """Numbers that training changes."""
     params = model.params if isinstance(model, RNNModelScratch) else list(model.parameters())
     return sum(param.numel() for param in params if param.requires_grad)

@@ -5,14 +5,21 @@ A page of help shows every group under its name, and what an option holds where 
 
 from __future__ import annotations
 
+import argparse
 import ast
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, make_dataclass
 from itertools import pairwise
-from typing import Annotated, Any, get_type_hints
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import tyro
+
+if TYPE_CHECKING:
+    from gru_scratch.training.options import RunOptions
+
+Options = TypeVar("Options", bound="RunOptions")
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,38 @@ def read_groups(
     command = make_dataclass("Command", parts, frozen=True)
     given: Any = tyro.cli(command, args=list(arguments), prog=prog, description=description)
     return {name: value for group in vars(given).values() for name, value in vars(group).items()}
+
+
+def read_run(
+    groups: Mapping[str, type],
+    preset: Options,
+    arguments: Sequence[str],
+    stored: Callable[[Path], Options],
+    *,
+    description: str,
+    prog: str | None = None,
+    otherwise: Mapping[str, str] | None = None,
+) -> tuple[Options, Path | None]:
+    """The options of a run, and the folder to go on with (None: it is a new run), from a command line.
+
+    Args:
+        groups: as `read_groups` has them; one of them has the option `resume`.
+        preset: the options that hold where others are not given, and that help shows.
+        arguments: the words after the command.
+        stored: gives the options that the run in a folder was made with, which hold when it goes on.
+        description, prog, otherwise: as `read_groups` has them.
+    """
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--resume", type=Path)
+    folder: Path | None = first.parse_known_args(arguments)[0].resume
+    before = stored(folder) if folder is not None else preset
+    values = {**vars(before), "resume": folder}
+    given = read_groups(groups, values, arguments, description=description, prog=prog, otherwise=otherwise)
+    del given["resume"]
+    options = type(before)(**given)
+    if folder is not None and options.out not in (before.out, folder):
+        raise ValueError(f"a run goes on in its own folder, {folder}, and out cannot be {options.out}")
+    return options, folder
 
 
 def _with_help(group: type, otherwise: Mapping[str, str]) -> type:

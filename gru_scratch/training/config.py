@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,13 +11,13 @@ from typing import Annotated, Literal
 import tyro
 
 from gru_scratch.engines.names import Engine
-from gru_scratch.training.command_line import Otherwise, read_groups
+from gru_scratch.training.command_line import Otherwise, read_run
 from gru_scratch.training.options import (
     MAY_DIFFER,
     EndOptions,
-    FolderOptions,
     MachineOptions,
     OptimisationOptions,
+    ResumableFolderOptions,
     RunOptions,
     check_below_one,
     check_one_of,
@@ -118,7 +117,7 @@ class TrainConfig(RunOptions, ModelOptions, TextOptions):
     """
 
     def check(self) -> None:
-        _check_cell(self.cell)
+        check_cell_name(self.cell)
         super().check()
         self._check_engine()
         check_whole(self, ("num_steps", "num_hiddens", "num_layers"), least=1)
@@ -143,11 +142,7 @@ class TrainConfig(RunOptions, ModelOptions, TextOptions):
             raise ValueError(f"reset_after is an option of the cell gru; the cell is {self.cell}")
         if self.engine != "builtin":
             return
-        if self.cell not in BUILTIN_CELLS:
-            raise ValueError(
-                f"engine builtin has the cells {', '.join(BUILTIN_CELLS)} of torch.nn alone, received {self.cell}: "
-                "engines fused and textbook have every cell"
-            )
+        check_builtin_cell(self.cell)
         if self.locked_dropout or self.weight_dropout:
             raise ValueError(
                 "engine builtin has neither locked_dropout nor weight_dropout: the other engines have both"
@@ -192,7 +187,17 @@ class TrainConfig(RunOptions, ModelOptions, TextOptions):
         return replace(self, engine=engine, reset_after=self.resets_after)
 
 
-def _check_cell(cell: str) -> None:
+def check_builtin_cell(cell: str) -> None:
+    """ValueError unless torch.nn has the cell."""
+    if cell not in BUILTIN_CELLS:
+        raise ValueError(
+            f"engine builtin has the cells {', '.join(BUILTIN_CELLS)} of torch.nn alone, received {cell}: "
+            "engines fused and textbook have every cell"
+        )
+
+
+def check_cell_name(cell: str) -> None:
+    """ValueError unless it is a shipped cell, or looks like the place of one of the user's."""
     if cell in BUILTIN_CELLS:
         return
     from gru_scratch.cells import CELLS, is_path  # and with it PyTorch, which help can do without
@@ -201,21 +206,12 @@ def _check_cell(cell: str) -> None:
         check_one_of("cell", cell, (*CELLS, "path/to/file.py:ClassName"))
 
 
-@dataclass(frozen=True)
-class _Folder(FolderOptions):
-    __doc__ = FolderOptions.__doc__
-
-    resume: Annotated[Path | None, Otherwise("a new run")] = None
-    """Run folder to go on with. The run's own options hold; only epochs, max-updates or minutes may be given anew, and
-    be more."""
-
-
 GROUPS: dict[str, type] = {
     "text": TextOptions,
     "model": ModelOptions,
     "optimisation": OptimisationOptions,
     "end of the run": EndOptions,
-    "folder": _Folder,
+    "folder": ResumableFolderOptions,
     "machine": MachineOptions,
 }
 
@@ -229,22 +225,6 @@ def parse(
     prog: str | None = None,
     otherwise: Mapping[str, str] | None = None,
 ) -> tuple[TrainConfig, Path | None]:
-    """The options of a run, and the folder to go on with (None: it is a new run), from a command line.
-
-    Args:
-        arguments: the words after the command.
-        stored: gives the options that the run in a folder was made with, which hold when it goes on.
-        preset: the options that hold where others are not given, and that help shows (None: the book's).
-        description, prog, otherwise: as `read_groups` has them.
-    """
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    first.add_argument("--resume", type=Path)
-    folder: Path | None = first.parse_known_args(arguments)[0].resume
-    before = stored(folder) if folder is not None else preset or TrainConfig()
-    values = {**vars(before), "resume": folder}
-    given = read_groups(GROUPS, values, arguments, description=description, prog=prog, otherwise=otherwise)
-    del given["resume"]
-    config = TrainConfig(**given)
-    if folder is not None and config.out not in (before.out, folder):
-        raise ValueError(f"a run goes on in its own folder, {folder}, and out cannot be {config.out}")
-    return config, folder
+    """A language model's options, as `read_run`; without a preset they are the book's."""
+    preset = preset or TrainConfig()
+    return read_run(GROUPS, preset, arguments, stored, description=description, prog=prog, otherwise=otherwise)

@@ -41,11 +41,18 @@ from gru_scratch.training.checkpoint import (
 )
 from gru_scratch.training.config import TrainConfig
 from gru_scratch.training.curve import draw_curve
-from gru_scratch.training.options import RunOptions
+from gru_scratch.training.options import Options, RunOptions
 from gru_scratch.training.text_task import FORMAT
 from gru_scratch.training.trainer import Trainer
 
 STATE = "state"
+LANGUAGE_MODEL, TRANSLATOR, CLASSIFIER = "language model", "translator", "classifier"
+"""The kinds of run. A folder that does not say its kind holds a language model."""
+COMMANDS = {
+    LANGUAGE_MODEL: "gru-scratch generate, explore and train --resume",
+    TRANSLATOR: "gru-scratch translate and train-translator --resume",
+    CLASSIFIER: "gru-scratch classify and train-classifier --resume",
+}
 LEFTOVERS = (f"{STATE}.tmp",)
 """What a run that was killed while it wrote its first state leaves behind."""
 X_AXES = {"epochs": "epoch", "max_updates": "update", "minutes": "minutes"}
@@ -113,9 +120,19 @@ def read_state(folder: Path) -> Snapshot:
 
 
 def stored_config(folder: Path) -> TrainConfig:
-    """The options that a run was made with. ValueError if they are not this version's, else as `read_state`."""
+    """The options that a language model was trained with; raises as `stored_options`."""
+    return stored_options(folder, LANGUAGE_MODEL, TrainConfig)
+
+
+def stored_options(folder: Path, kind: str, options: type[Options]) -> Options:
+    """The options that a run was made with.
+
+    Raises ValueError if they are those of another kind of run, or not this version's; else as `read_state`.
+    """
+    record = read_state(folder).record
+    check_kind(folder, record, kind)
     try:
-        return TrainConfig.from_json(read_state(folder).record["options"])
+        return options.from_json(record["options"])
     except KeyError as error:
         raise ValueError(f"{folder / STATE} is of another version of this program: {error}") from None
 
@@ -156,48 +173,84 @@ def load_run(
     Raises FileNotFoundError if there is no such folder, or no file of its cell; ValueError, with the file, if it is not
     a run folder, if anything in it is missing, cut short or changed, or if the engine cannot compute the cell.
     """
-    if not folder.exists():
-        raise FileNotFoundError(f"there is no run folder {folder}")
-    if not folder.is_dir():
-        raise ValueError(f"expected a run folder, received the file {folder}")
-    path = folder / "config.json"
-    described = read_json(read_verified(folder, "config.json"), path)
-    if described.get("format") != FORMAT:
-        raise ValueError(f"{path} is of format {described.get('format')}; this version reads format {FORMAT}")
-    try:
-        config = TrainConfig.from_json(described["options"])
+    files = RunFiles(folder, LANGUAGE_MODEL)
+    with files.complete():
+        config = TrainConfig.from_json(files.described["options"])
         if engine is not None:
             config = config.under_engine(engine)
-        cell_file = _cell_file(folder, config, described["model"]["cell_file"], cell)
-        vocab = Vocab.from_json(read_verified(folder, "vocab.json").decode())
+        cell_file = files.cell_file(config.cell, files.described["model"]["cell_file"], cell)
+        vocab = Vocab.from_json(files.text("vocab.json"))
         model = build_model(config, len(vocab), device, cell_file)
-        name = "best.safetensors" if best else "model.safetensors"
-        set_weights(config, model, read_tensors(read_verified(folder, name), folder / name))
-        cleaning = described["text"]["cleaning"]
-    except KeyError as error:
-        raise ValueError(f"{path} is damaged: it has no {error}") from None
+        set_weights(config, model, files.weights(best=best))
+        cleaning = files.described["text"]["cleaning"]
     if isinstance(model, nn.Module):
         model.eval()
     return LoadedRun(config, vocab, model, cleaning)
 
 
-def _cell_file(folder: Path, config: TrainConfig, recorded: Any, given: str | None) -> CellFile | None:
-    """The file of a user's cell: the one given, else the one recorded; None for a shipped cell."""
-    if not is_path(config.cell):
-        if given is not None:
-            raise ValueError(f"{folder} has the shipped cell {config.cell}, which needs no file, received {given!r}")
-        return None
-    try:
-        file = CellFile(**recorded) if given is None else CellFile.find(given)
-    except TypeError:
-        raise ValueError(f"{folder / 'config.json'} is damaged: it does not record the file of {config.cell}") from None
-    if folder.resolve() in Path(file.path).resolve().parents:
-        raise ValueError(f"{file.path} lies in the run folder, whose files are read but never executed")
-    try:
-        file.load()
-    except (ValueError, FileNotFoundError) as error:
-        raise type(error)(f"{error}; a cell given as path/to/file.py:{file.name} would be taken instead") from None
-    return file
+class RunFiles:
+    """The files of a run folder, each checked as it is read.
+
+    Raises FileNotFoundError if there is no such folder; ValueError, with the file, if it is not a run folder, if
+    anything in it is missing, cut short or changed, or if the run is of another kind, which names the command for it.
+    """
+
+    def __init__(self, folder: Path, kind: str) -> None:
+        if not folder.exists():
+            raise FileNotFoundError(f"there is no run folder {folder}")
+        if not folder.is_dir():
+            raise ValueError(f"expected a run folder, received the file {folder}")
+        self.folder, self.path = folder, folder / "config.json"
+        self.described = read_json(read_verified(folder, "config.json"), self.path)
+        if self.described.get("format") != FORMAT:
+            raise ValueError(
+                f"{self.path} is of format {self.described.get('format')}; this version reads format {FORMAT}"
+            )
+        check_kind(folder, self.described, kind)
+
+    @contextmanager
+    def complete(self) -> Iterator[None]:
+        """Within the block, a name that is looked up in `described` and is not there is what damaged the file."""
+        try:
+            yield
+        except KeyError as error:
+            raise ValueError(f"{self.path} is damaged: it has no {error}") from None
+
+    def text(self, name: str) -> str:
+        """The characters of a file."""
+        return read_verified(self.folder, name).decode()
+
+    def weights(self, *, best: bool) -> dict[str, Tensor]:
+        """The parameters: those that the run kept, or those of its best evaluation."""
+        name = "best.safetensors" if best else "model.safetensors"
+        return read_tensors(read_verified(self.folder, name), self.folder / name)
+
+    def cell_file(self, cell: str, recorded: Any, given: str | None) -> CellFile | None:
+        """The file of a user's cell: the one given, else the one recorded; None for a shipped cell."""
+        if not is_path(cell):
+            if given is not None:
+                raise ValueError(f"{self.folder} has the shipped cell {cell}, which needs no file, received {given!r}")
+            return None
+        try:
+            file = CellFile(**recorded) if given is None else CellFile.find(given)
+        except TypeError:
+            raise ValueError(f"{self.path} is damaged: it does not record the file of {cell}") from None
+        if self.folder.resolve() in Path(file.path).resolve().parents:
+            raise ValueError(f"{file.path} lies in the run folder, whose files are read but never executed")
+        try:
+            file.load()
+        except (ValueError, FileNotFoundError) as error:
+            raise type(error)(f"{error}; a cell given as path/to/file.py:{file.name} would be taken instead") from None
+        return file
+
+
+def check_kind(folder: Path, recorded: Mapping[str, Any], kind: str) -> None:
+    """ValueError, with the commands that take it, if the run in a folder is recorded as one of another kind."""
+    found = recorded.get("kind", LANGUAGE_MODEL)
+    if found != kind:
+        commands = COMMANDS.get(found)
+        taken = f"which {commands} can open" if commands else "which this version does not know"
+        raise ValueError(f"{folder} holds a {found}, {taken}; expected a {kind}")
 
 
 def _json(value: object) -> bytes:

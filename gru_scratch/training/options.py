@@ -97,6 +97,15 @@ class FolderOptions:
 
 
 @dataclass(frozen=True)
+class ResumableFolderOptions(FolderOptions):
+    __doc__ = FolderOptions.__doc__
+
+    resume: Annotated[Path | None, Otherwise("a new run")] = None
+    """Run folder to go on with. The run's own options hold; only epochs, max-updates or minutes may be given anew, and
+    be more."""
+
+
+@dataclass(frozen=True)
 class RunOptions(OptimisationOptions, EndOptions, MachineOptions, FolderOptions):
     """What `gru_scratch.training.trainer.Trainer` and the run folder ask for.
 

@@ -73,6 +73,11 @@ class Processes:
                 f"received {batch_size}"
             )
 
+    def check_alone(self, what: str) -> None:
+        """ValueError, about `what` is trained, unless there is one process only."""
+        if self.count > 1:
+            raise ValueError(f"{what} is trained by one process, received {self.count}: batches differ in length")
+
     def wait(self) -> None:
         """Until all processes are here."""
         if self.count > 1:

@@ -77,7 +77,7 @@ def test_the_page_lists_every_command_with_a_line(command: Command) -> None:
     status, out, err = command("--help")
     assert (status, err) == (0, "")
     for name, known in COMMANDS.items():
-        assert f"\n  {name:<13}{known.summary}\n" in out
+        assert f"\n  {name:<18}{known.summary}\n" in out
     assert max(map(len, out.splitlines())) <= 80
     assert command("-h") == (status, out, err)
 

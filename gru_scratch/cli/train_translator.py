@@ -1,0 +1,93 @@
+"""Train a translator, and keep it in a run folder."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from gru_scratch.cli.arguments import Run
+from gru_scratch.cli.session import Session, claimed_folder, on_the_machine
+from gru_scratch.cli.summary import number, print_lines, print_machine, speed
+from gru_scratch.generate.translation import decode_greedily
+from gru_scratch.training.evaluate import evaluating
+from gru_scratch.training.folder import read_state, save_test
+from gru_scratch.training.processes import Processes
+from gru_scratch.training.sentence_options import TranslatorOptions
+from gru_scratch.training.state import Record
+from gru_scratch.training.trainer import Trainer
+from gru_scratch.training.translation_task import TranslationTask, read_run_pairs, translate_by
+
+SAMPLES = 5
+
+
+def main(given: Run[TranslatorOptions]) -> int:
+    """Train, keep the run in its folder, and print what a reader wants to know; the exit status."""
+    return on_the_machine(given.config, partial(train_translator, given.config, given.resumed))
+
+
+def train_translator(
+    config: TranslatorOptions, resumed: Path | None, device: torch.device, processes: Processes
+) -> int:
+    processes.check_alone("a translator")
+    pairs = read_run_pairs(config)
+    torch.manual_seed(config.seed)
+    trainer = Trainer(TranslationTask(config, pairs, device, decode_greedily))
+    with claimed_folder(config, resumed, processes) as folder:
+        if resumed is not None:
+            trainer.restore(read_state(resumed))
+        elif config.pairs is None:
+            print(f"note: no pairs are given: learning {pairs.name}, made by the program", file=sys.stderr)
+        return TranslatorSession(trainer, folder).run()
+
+
+class TranslatorSession(Session[TranslationTask]):
+    """What a translator's run reports."""
+
+    def header(self) -> None:
+        task = self.trainer.task
+        config, pairs = task.config, task.pairs
+        train, validation, test = map(len, pairs.parts)
+        left_out = f"; {pairs.left_out:,} left out, longer than {config.longest} tokens" if pairs.left_out else ""
+        print_lines(
+            {
+                "pairs": f"{pairs.name}: {train:,} to train on, {validation:,} held out, {test:,} to test on{left_out}",
+                "source": f"{pairs.source.kind}s, {len(pairs.source.vocab):,} of them",
+                "target": f"{pairs.target.kind}s, {len(pairs.target.vocab):,} of them",
+            }
+        )
+        decoder = "no attention" if config.decoder == "none" else f"attention of {config.decoder.capitalize()}"
+        print_machine(task.model, config, device=task.device, model_kind=decoder)
+
+    def progress(self, record: Record) -> str:
+        worth = f", BLEU {record['bleu']:.1f}, exact {record['exact_match']:.1%}" if "bleu" in record else ""
+        return f"perplexity {number(record['train_perplexity'])}{worth}, {speed(record)}"
+
+    def sample(self) -> str:
+        """Some sources of the validation part, else of the training part, and what they are translated to."""
+        task, parts = self.trainer.task, self.trainer.task.pairs.parts
+        sources = list(dict.fromkeys(pair.source for pair in parts.validation or parts.train))[:SAMPLES]
+        with evaluating(task.model), self.trainer.with_final_weights():
+            said = translate_by(task.decode, task.model, task.pairs.source, task.pairs.target, sources)
+        return "".join(f"{source} → {each}\n" for source, each in zip(sources, said, strict=True))
+
+    def finish(self, finished: bool) -> None:
+        task, history = self.trainer.task, self.trainer.state.history
+        if history:
+            print(f"training perplexity {number(history[-1]['train_perplexity'])}, {speed(*history)} on {task.device}")
+        tested = [record for record in history if "bleu" in record]
+        if tested:
+            best = max(tested, key=lambda record: float(record["bleu"]))
+            exact = f"exact match {best['exact_match']:.1%}"
+            print(f"held out: BLEU {best['bleu']:.2f}, {exact}, the best, after epoch {best['epoch']:.4g}")
+        if finished and task.pairs.parts.test:
+            with self.trainer.with_final_weights():
+                figures = task.figures(task.pairs.parts.test)
+            save_test(self.folder, {"weights": "best" if self.trainer.keeps_best() else "last", **figures})
+            sources = len({pair.source for pair in task.pairs.parts.test})
+            print(
+                f"test: BLEU {figures['bleu']:.2f}, exact match {figures['exact_match']:.2%} of {sources:,} sentences"
+            )
+        print(self.sample(), end="")

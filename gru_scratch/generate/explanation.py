@@ -1,0 +1,65 @@
+"""A page that colours the tokens of texts by what moved a classifier's decision."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+
+from torch import Tensor
+
+FOR, AGAINST = "0, 114, 178", "213, 94, 0"
+"""Red, green and blue of tokens that speak for the label, and against it: apart for the colour-blind, too."""
+
+PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>{title}</title>
+<style>
+body {{ font: 16px/1.7 system-ui, sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em; }}
+p.text {{ font-family: ui-monospace, monospace; white-space: pre-wrap; overflow-wrap: anywhere; margin: 0 0 1.5em; }}
+p.label {{ margin: 0; color: #444; }}
+span {{ border-radius: 2px; }}
+</style>
+</head>
+<body>
+<h1>{title}</h1>
+<p>Tokens <span style="background: rgba({support}, 0.6)">for</span> the label and
+<span style="background: rgba({oppose}, 0.6)">against</span> it: by how much, to first order, the logarithm of its
+probability would fall if the token became an average one. Darkest is the largest of a text; hold the pointer over a
+token for its value.</p>
+{texts}
+</body>
+</html>
+"""
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A text, what it was taken for, and what each of its tokens had to do with it."""
+
+    tokens: list[str]
+    joint: str
+    """What stands between two tokens: a space between words, nothing between characters."""
+    label: str
+    probability: float
+    influence: Tensor  # (T,)
+
+
+def explanation_page(texts: list[Explained], title: str) -> str:
+    """The page, whole in one file."""
+    return PAGE.format(
+        title=html.escape(title), support=FOR, oppose=AGAINST, texts="\n".join(_paragraph(each) for each in texts)
+    )
+
+
+def _paragraph(text: Explained) -> str:
+    most = max(float(text.influence.abs().max()), 1e-12)
+    spans = (
+        f'<span style="background: rgba({FOR if value > 0 else AGAINST}, {0.85 * abs(value) / most:.2f})" '
+        f'title="{value:+.3f}">{html.escape(token)}</span>'
+        for token, value in zip(text.tokens, text.influence.tolist(), strict=True)
+    )
+    label = f'<p class="label">{html.escape(text.label)}, probability {text.probability:.3f}</p>'
+    return f'{label}\n<p class="text">{text.joint.join(spans)}</p>'

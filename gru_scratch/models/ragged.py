@@ -1,0 +1,52 @@
+"""Any recurrent layer over a padded batch: ours by its `lengths=`, those of `torch.nn` by packing.
+
+Legend: ``B`` sequences, ``S`` steps, ``D`` input size, ``H`` hidden size, ``L`` layers.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from gru_scratch.layers.layer import RecurrentLayer
+
+
+def run_ragged(layer: nn.Module, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Run a layer over (S, B, D), each sequence up to its length (B,), which is at least 1.
+
+    Returns:
+        The outputs (S, B, directions * H), zero past a sequence's end, and the states there, (L * directions, B, H).
+    """
+    if isinstance(layer, RecurrentLayer):
+        outputs, state = layer.forward(inputs, lengths=lengths)
+    else:
+        packed = pack_padded_sequence(inputs, lengths.cpu(), enforce_sorted=False)
+        packed_outputs, state = layer(packed)
+        outputs, _ = pad_packed_sequence(packed_outputs, total_length=len(inputs))
+    return outputs, as_tuple(state)
+
+
+def as_tuple(state: Any) -> tuple[Tensor, ...]:
+    """A layer's state as a tuple, also where the cell has one state alone."""
+    return (state,) if isinstance(state, Tensor) else tuple(state)
+
+
+def as_state(states: tuple[Tensor, ...]) -> Any:
+    """The inverse of `as_tuple`: what the layer takes."""
+    return states[0] if len(states) == 1 else states
+
+
+def final_outputs(layer: nn.Module, states: tuple[Tensor, ...]) -> Tensor:
+    """The last layer's final state of all directions side by side, (B, directions * H)."""
+    directions = 2 if cast(Any, layer).bidirectional else 1
+    return torch.cat(list(states[0][-directions:]), dim=-1)
+
+
+def count_states(layer: nn.Module) -> int:
+    """How many tensors the layer's state is made of."""
+    if isinstance(layer, RecurrentLayer):
+        return len(layer.cell.states._fields)
+    return 2 if isinstance(layer, nn.LSTM) else 1
