@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
 import sys
 import warnings
-from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 
 def import_book() -> ModuleType:
@@ -30,18 +27,3 @@ class NoAnimator:
 
     def add(self, x: object, y: object) -> None:
         pass
-
-
-def page_source(page: str) -> str:
-    """The code of a page of the book, as it stands in tests/pages."""
-    return (Path(__file__).parent / "pages" / f"{page}.py").read_text()
-
-
-def page_functions(page: str, names: tuple[str, ...]) -> list[Any]:
-    """Some functions of a page, without running the page."""
-    tree = ast.parse(page_source(page))
-    imports = "import torch\nfrom torch.nn import functional as F\n"
-    definitions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name in names]
-    namespace: dict[str, Any] = {}
-    exec(imports + ast.unparse(ast.Module(definitions, [])), namespace)
-    return [namespace[name] for name in names]
