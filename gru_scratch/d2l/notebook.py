@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib import pyplot as plt
 
 FORMATS = ("-", "m--", "g-.", "r:")
@@ -72,6 +73,37 @@ def _curves(values: Any) -> list[Any]:
     """A list of curves, also where one curve is given by itself, as a tensor or a list of numbers."""
     one = values.ndim == 1 if hasattr(values, "ndim") else not hasattr(values[0], "__len__")
     return [values] if one else list(values)
+
+
+def show_list_len_pair_hist(legend: Sequence[str], xlabel: str, ylabel: str, xlist: Any, ylist: Any) -> None:
+    """The histogram of the lengths of the entries of two lists, side by side; the second is hatched."""
+    set_figsize()
+    bars: Any = plt.hist([[len(entry) for entry in entries] for entries in (xlist, ylist)])[2]
+    for bar in bars[1]:
+        bar.set_hatch("/")
+    plt.xlabel(xlabel)
+    plt.ylabel(ylabel)
+    plt.legend(legend)
+
+
+def show_heatmaps(
+    matrices: Any,
+    xlabel: str,
+    ylabel: str,
+    titles: Sequence[str] | None = None,
+    figsize: tuple[float, float] = (2.5, 2.5),
+    cmap: str = "Reds",
+) -> None:
+    """A picture of each matrix of a tensor (rows, columns, height, width), in rows and columns, with one colour bar."""
+    use_svg_display()
+    rows, columns = matrices.shape[:2]
+    figure, axes = plt.subplots(rows, columns, figsize=figsize, sharex=True, sharey=True, squeeze=False)
+    for (i, j), place in np.ndenumerate(axes):
+        image = place.imshow(matrices[i, j].detach().cpu().numpy(), cmap=cmap)
+        place.set(xlabel=xlabel if i == rows - 1 else "", ylabel="" if j else ylabel)
+        if titles:
+            place.set_title(titles[j])
+    figure.colorbar(image, ax=axes, shrink=0.6)
 
 
 class Animator:

@@ -84,3 +84,33 @@ def test_animator_draws_in_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [(xs, ys) for xs, ys, *_ in lines_of(axes)] == [([10, 20], [3.0, 2.0]), ([20], [4.0])]
     assert (axes.get_xlabel(), axes.get_ylabel(), axes.get_xlim()) == ("epoch", "perplexity", (10, 500))
     d2l.plt.close(animator.fig)
+
+
+def test_heat_maps_are_the_books(book: ModuleType) -> None:
+    matrices = torch.rand(2, 3, 4, 5, requires_grad=True)
+    seen = []
+    for package in (d2l, book):
+        package.show_heatmaps(matrices, "Keys", "Queries", titles=["a", "b", "c"], figsize=(3, 4), cmap="Blues")
+        figure = d2l.plt.gcf()
+        seen.append(
+            [
+                (ax.get_xlabel(), ax.get_ylabel(), ax.get_title(), [i.get_array().tolist() for i in ax.images])
+                for ax in figure.axes[:6]
+            ]
+        )
+        seen[-1].append((figure.get_size_inches().tolist(), len(figure.axes), figure.axes[0].images[0].get_cmap().name))
+        d2l.plt.close(figure)
+    assert seen[0] == seen[1]
+
+
+def test_histogram_of_lengths_is_the_books(book: ModuleType) -> None:
+    seen = []
+    for package in (d2l, book):
+        d2l.plt.figure()
+        package.show_list_len_pair_hist(["one", "two"], "tokens", "count", [[1], [1, 2], [3]], [[1] * 9, [2], [4, 5]])
+        axes = d2l.plt.gca()
+        bars = [(bar.get_x(), bar.get_height(), bar.get_hatch()) for bar in axes.patches]
+        labels = [entry.get_text() for entry in axes.get_legend().get_texts()]
+        seen.append([bars, axes.get_xlabel(), axes.get_ylabel(), labels])
+        d2l.plt.close()
+    assert seen[0] == seen[1]
