@@ -106,8 +106,28 @@ def show_heatmaps(
     figure.colorbar(image, ax=axes, shrink=0.6)
 
 
+class LivePicture:
+    """A figure that a notebook shows below the cell that draws it, and brings up to date in its place."""
+
+    def __init__(self, figure: Any) -> None:
+        self.figure = figure
+        self.cell: int | None = None
+        self.handle: Any = None
+        plt.close(figure)  # or else the notebook would show it once more at the end of the cell
+
+    def show(self) -> None:
+        """Show the figure as it is now."""
+        from IPython import display, get_ipython
+
+        cell = get_ipython().execution_count
+        if cell == self.cell:
+            self.handle.update(self.figure)
+        else:
+            self.cell, self.handle = cell, display.display(self.figure, display_id=True)
+
+
 class Animator:
-    """A plot that grows point by point: drawn anew in a notebook each time, and not at all outside one."""
+    """A plot that grows point by point in a notebook; outside one nothing is drawn."""
 
     def __init__(
         self,
@@ -132,6 +152,7 @@ class Animator:
             use_svg_display()
             self.fig, axes = plt.subplots(nrows, ncols, figsize=figsize, squeeze=False)
             self.axes = list(axes.flat)
+            self.picture = LivePicture(self.fig)
 
     def add(self, x: Any, y: Any) -> None:
         """One more point of each curve; None leaves a curve as it is."""
@@ -147,11 +168,8 @@ class Animator:
             self._draw()
 
     def _draw(self) -> None:
-        from IPython import display
-
         self.axes[0].cla()
         for x, y, fmt in zip(self.X, self.Y, self.fmts, strict=False):
             self.axes[0].plot(x, y, fmt)
         set_axes(self.axes[0], *self.options)
-        display.display(self.fig)
-        display.clear_output(wait=True)
+        self.picture.show()
