@@ -36,9 +36,9 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """Base of decoders: a subclass defines `init_state` and `forward`."""
 
-    def init_state(self, enc_outputs: Any, *args: Any) -> Any:
+    def init_state(self, enc_all_outputs: Any, *args: Any) -> Any:
         """The state to start from, of what the encoder returned."""
-        raise NotImplementedError(f"{type(self).__name__} has to define init_state(enc_outputs, *args)")
+        raise NotImplementedError(f"{type(self).__name__} has to define init_state(enc_all_outputs, *args)")
 
     def forward(self, X: Tensor, state: Any) -> Any:
         """The scores (B, T, V) of the tokens that follow X (B, T), and the state to go on from."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import islice
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -88,7 +88,13 @@ class GRU(RNN):
         self.rnn = nn.GRU(num_inputs, num_hiddens, num_layers, dropout=dropout)
 
 
-_OURS: dict[type, Any] = {nn.RNN: layers.RNN, nn.GRU: layers.GRU, nn.LSTM: layers.LSTM}
+_OPTIONS = ("input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout", "bidirectional")
+_OURS: dict[type, tuple[Any, tuple[str, ...]]] = {
+    nn.RNN: (layers.RNN, (*_OPTIONS, "nonlinearity")),
+    nn.GRU: (layers.GRU, _OPTIONS),
+    nn.LSTM: (layers.LSTM, (*_OPTIONS, "proj_size")),
+}
+"""The layer of ours that computes what one of `torch.nn` does, and the options that they share."""
 
 
 def run_layer(layer: nn.Module, inputs: Tensor, state: Any) -> Any:
@@ -98,31 +104,15 @@ def run_layer(layer: nn.Module, inputs: Tensor, state: Any) -> Any:
     """
     if type(layer) not in _OURS:
         return layer(inputs, state)
-    nonlinearity = layer.nonlinearity if type(layer) is nn.RNN else None
-    ours = _without_parameters(
-        cast(Any, type(layer)),
-        layer.input_size,
-        layer.hidden_size,
-        layer.num_layers,
-        layer.bias,
-        layer.batch_first,
-        layer.dropout,
-        layer.bidirectional,
-        nonlinearity,
-        layer.proj_size,
-    )
-    ours.training = layer.training
-    return torch.func.functional_call(ours, dict(layer.named_parameters()), (inputs, state))
+    ours, names = _OURS[type(layer)]
+    borrower = _without_parameters(ours, **{name: getattr(layer, name) for name in names})
+    borrower.training = layer.training
+    return torch.func.functional_call(borrower, dict(layer.named_parameters()), (inputs, state))
 
 
 @lru_cache(maxsize=16)
-def _without_parameters(kind: Any, *sizes: Any) -> nn.Module:
-    """The layer of ours that computes what a layer of `torch.nn` does, once it is lent parameters."""
-    *positional, nonlinearity, proj_size = sizes
-    options = {"nonlinearity": nonlinearity} if nonlinearity else {}
-    if proj_size:
-        options["proj_size"] = proj_size
-    layer: nn.Module = _OURS[kind](*positional, **options, device="meta")
+def _without_parameters(make: Any, **options: Any) -> nn.Module:
+    layer: nn.Module = make(**options, device="meta")
     return layer
 
 
@@ -180,8 +170,8 @@ class RNNLM(RNNLMScratch):
     def init_params(self) -> None:
         self.linear = nn.LazyLinear(self.vocab_size)
 
-    def output_layer(self, rnn_outputs: Any) -> Tensor:
-        return self.linear(rnn_outputs).swapaxes(0, 1)  # type: ignore[no-any-return]
+    def output_layer(self, hiddens: Any) -> Tensor:
+        return self.linear(hiddens).swapaxes(0, 1)  # type: ignore[no-any-return]
 
 
 class _StepByStep:

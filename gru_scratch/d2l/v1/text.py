@@ -18,7 +18,7 @@ from gru_scratch.text.corpus import load_text, split_lines
 
 
 class Vocab(text_vocab.Vocab):
-    """Numbers for tokens as edition 1.0 has them: in the tokens' own order, `<unk>` and the reserved ones among them."""
+    """Numbers for tokens as edition 1.0 has them: all tokens sorted, `<unk>` and the reserved ones among them."""
 
     def __init__(self, tokens: Sequence[Any] = (), min_freq: int = 0, reserved_tokens: Sequence[str] = ()) -> None:
         super().__init__(list(tokens), min_freq, list(reserved_tokens))
@@ -26,9 +26,8 @@ class Vocab(text_vocab.Vocab):
 
     def to_tokens(self, indices: Any) -> Any:
         """The token that has a number; of several numbers, the list of tokens."""
-        if hasattr(indices, "__len__") and len(indices) > 1:
-            return [self.idx_to_token[int(index)] for index in indices]
-        return self.idx_to_token[indices]
+        tokens = [self.idx_to_token[number] for number in torch.as_tensor(indices).flatten().tolist()]
+        return tokens[0] if len(tokens) == 1 else tokens
 
     @property
     def unk(self) -> int:
@@ -57,8 +56,8 @@ class TimeMachine(DataModule):
                 f"expected num_train + num_val of at most {count}, the text's windows of {num_steps + 1} characters, "
                 f"received {num_train} + {num_val}"
             )
-        windows = torch.tensor(corpus)[:-1].unfold(0, num_steps, 1), torch.tensor(corpus)[1:].unfold(0, num_steps, 1)
-        self.X, self.Y = windows
+        numbers = torch.tensor(corpus)
+        self.X, self.Y = numbers[:-1].unfold(0, num_steps, 1), numbers[1:].unfold(0, num_steps, 1)
 
     def _download(self) -> str:
         text = load_text()
@@ -79,10 +78,8 @@ class TimeMachine(DataModule):
         return vocab[tokens], vocab
 
     def get_dataloader(self, train: bool) -> DataLoader[Any]:
-        split = self.num_train
-        return self.get_tensorloader(
-            [self.X, self.Y], train, slice(split) if train else slice(split, split + self.num_val)
-        )
+        end = self.num_train + self.num_val
+        return self.get_tensorloader((self.X, self.Y), train, _part(train, self.num_train, end))
 
 
 class MTFraEng(DataModule):
@@ -127,7 +124,7 @@ class MTFraEng(DataModule):
         src_vocab = src_vocab or Vocab(sources, min_freq=2)
         tgt_vocab = tgt_vocab or Vocab(targets, min_freq=2)
         X, Y = torch.tensor(src_vocab[sources]), torch.tensor(tgt_vocab[targets])
-        return (X, Y[:, :-1], (src_vocab["<pad>"] != X).sum(dim=1), Y[:, 1:]), src_vocab, tgt_vocab
+        return (X, Y[:, :-1], X.ne(src_vocab["<pad>"]).sum(dim=1), Y[:, 1:]), src_vocab, tgt_vocab
 
     def build(self, src_sentences: Sequence[str], tgt_sentences: Sequence[str]) -> tuple[Tensor, ...]:
         """The arrays of other sentences under the same vocabularies."""
@@ -135,6 +132,9 @@ class MTFraEng(DataModule):
         return self._build_arrays("\n".join(lines), self.src_vocab, self.tgt_vocab)[0]
 
     def get_dataloader(self, train: bool) -> DataLoader[Any]:
-        return self.get_tensorloader(
-            self.arrays, train, slice(self.num_train) if train else slice(self.num_train, None)
-        )
+        return self.get_tensorloader(self.arrays, train, _part(train, self.num_train, None))
+
+
+def _part(train: bool, num_train: int, end: int | None) -> slice:
+    """The first examples for training, those after them for validation."""
+    return slice(num_train) if train else slice(num_train, end)
