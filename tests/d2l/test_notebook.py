@@ -72,8 +72,10 @@ def test_animator_does_nothing_outside_a_notebook(capsys: pytest.CaptureFixture[
 
 def test_animator_draws_in_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[Any] = []
-    display = SimpleNamespace(display=shown.append, clear_output=lambda wait: None)
-    ipython = SimpleNamespace(get_ipython=lambda: SimpleNamespace(kernel=object()), display=display)
+    handle = SimpleNamespace(update=shown.append)
+    display = SimpleNamespace(display=lambda figure, display_id: shown.append(figure) or handle)
+    shell = SimpleNamespace(kernel=object(), execution_count=1)
+    ipython = SimpleNamespace(get_ipython=lambda: shell, display=display)
     monkeypatch.setitem(sys.modules, "IPython", ipython)
     monkeypatch.setattr(notebook, "use_svg_display", lambda: None)
     animator = d2l.Animator(xlabel="epoch", ylabel="perplexity", legend=["train", "test"], xlim=[10, 500])
