@@ -195,7 +195,7 @@ def test_another_layer_is_called_as_it_is() -> None:
 
 
 def test_import_brings_little_more_than_torch_and_matplotlib() -> None:
-    """Of the packages of others none but those two bring anyway, and what this package needs for its text and layers."""
+    """Of other packages none but those that the two bring anyway, and what this package needs for its text."""
 
     def packages(statement: str) -> set[str]:
         code = f"{statement}; import sys; print(*(name.partition('.')[0] for name in sys.modules))"
