@@ -22,7 +22,8 @@ def print_header(task: TextTask) -> None:
     print(f"text        {text.source.name}, {text.num_tokens:,} {noun}; trained on the first {len(text.train):,}")
     print(f"held out    {held_out}{text.held_out_label}")
     print(f"vocabulary  {len(text.vocab)}")
-    print(f"model       {config.cell}{layers}, engine {config.engine}{gate[config.resets_after]}")
+    asked = "" if task.engine == config.engine else f" (asked: {config.engine})"
+    print(f"model       {config.cell}{layers}, engine {task.engine}{asked}{gate[config.resets_after]}")
     print(f"parameters  {count_parameters(task.model):,}")
     threads = torch.get_num_threads()
     precision = torch.get_float32_matmul_precision()

@@ -23,6 +23,7 @@ from gru_scratch.training.build import build_model, find_cell_file, pick_device
 from gru_scratch.training.checkpoint import Snapshot
 from gru_scratch.training.config import TrainConfig
 from gru_scratch.training.data import RunText, read_run_text
+from gru_scratch.training.engine import kept_engine
 from gru_scratch.training.evaluate import advice_if_stuck, evaluating, final_losses, unigram_loss
 from gru_scratch.training.folder import create_folder, only_writer, read_state, save_run, save_test
 from gru_scratch.training.processes import Processes, explain, started_processes, stop_on_interrupt
@@ -62,7 +63,8 @@ def train_together(config: TrainConfig, resumed: Path | None, device: torch.devi
     torch.manual_seed(config.seed)
     cell_file = find_cell_file(config)
     model = build_model(config, len(text.vocab), device, cell_file)
-    trainer = Trainer(TextTask(config, model, text, device, cell_file, processes))
+    kept = None if resumed is None else kept_engine(config, read_state(resumed).record)
+    trainer = Trainer(TextTask(config, model, text, device, cell_file, processes, kept))
     with claimed_folder(config, resumed, processes) as folder:
         if resumed is not None:
             trainer.restore(read_state(resumed))

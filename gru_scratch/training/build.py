@@ -35,8 +35,9 @@ def build_model(config: TrainConfig, vocab_size: int, device: torch.device, cell
     """A model with fresh parameters, drawn from PyTorch's global generator.
 
     textbook: the functions of `scratch/` for the book's own models, else a layer with the engine of that name.
-    fused: a layer with the engine of that name. Of the book's own models it has the parameters that `scratch/` draws.
     builtin: the layer of `torch.nn`.
+    auto, native, fused: a layer with the engine of that name. Of the book's own models it has the parameters that
+    `scratch/` draws.
 
     All but the book's own models are drawn from `torch.nn`'s distributions: weights of N(0, 0.01) let no signal through
     a stack of layers.

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from gru_scratch.engines.names import Engine
+from gru_scratch.engines.names import Engine, check_engine
 from gru_scratch.training.command_line import Otherwise, read_groups
 from gru_scratch.training.options import (
     MAY_DIFFER,
@@ -35,7 +35,7 @@ Without options it is the book's: Dive into Deep Learning, chapters 8 and 9.
 examples:
   gru-scratch train --cell gru
   gru-scratch train --text book.txt --max-tokens -1 --minutes 10 --keep best
-  gru-scratch train --resume runs/gru-fused --epochs 1000"""
+  gru-scratch train --resume runs/gru --epochs 1000"""
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,10 @@ class ModelOptions:
     cell: str = "gru"
     """Recurrent cell: rnn, gru, lstm, mgu, cifg, peephole-lstm, layer-norm-gru or layer-norm-lstm; or one of your own,
     as path/to/file.py:ClassName."""
-    engine: Engine = "fused"
-    """What the recurrence runs on: fused is fast, with gradients by hand; textbook takes the equations step by step,
-    with autograd; builtin is the layer of torch.nn, which has rnn, gru and lstm."""
+    engine: Engine = "auto"
+    """What the recurrence runs on: native is the cell's equations compiled to C; fused is PyTorch's operators, with
+    gradients by hand; textbook takes the equations step by step, with autograd; builtin is the layer of torch.nn, which
+    has rnn, gru and lstm; auto is the fastest that serves."""
     num_hiddens: int = 256
     """Hidden units."""
     num_layers: int = 1
@@ -146,7 +147,7 @@ class TrainConfig(RunOptions, ModelOptions, TextOptions):
         if self.cell not in BUILTIN_CELLS:
             raise ValueError(
                 f"engine builtin has the cells {', '.join(BUILTIN_CELLS)} of torch.nn alone, received {self.cell}: "
-                "engines fused and textbook have every cell"
+                "the other engines have every cell"
             )
         if self.locked_dropout or self.weight_dropout:
             raise ValueError(
@@ -155,7 +156,7 @@ class TrainConfig(RunOptions, ModelOptions, TextOptions):
         if self.reset_after is False:
             raise ValueError(
                 "engine builtin cannot reset before the product: nn.GRU's reset gate acts after it, and no choice of "
-                "parameters makes the two equal; engines fused and textbook have both"
+                "parameters makes the two equal; the other engines have both"
             )
 
     @property
@@ -180,7 +181,7 @@ class TrainConfig(RunOptions, ModelOptions, TextOptions):
 
     @property
     def folder_name(self) -> str:
-        return f"{self.cell_name}-{self.engine}"
+        return self.cell_name if self.engine == "auto" else f"{self.cell_name}-{self.engine}"
 
     @property
     def may_differ(self) -> tuple[str, ...]:
@@ -240,7 +241,7 @@ def parse(
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--resume", type=Path)
     folder: Path | None = first.parse_known_args(arguments)[0].resume
-    before = stored(folder) if folder is not None else preset or TrainConfig()
+    before = stored(folder) if folder is not None else replace(preset or TrainConfig(), engine=check_engine(None))
     values = {**vars(before), "resume": folder}
     given = read_groups(GROUPS, values, arguments, description=description, prog=prog, otherwise=otherwise)
     del given["resume"]

@@ -166,6 +166,8 @@ def load_run(
         raise ValueError(f"{path} is of format {described.get('format')}; this version reads format {FORMAT}")
     try:
         config = TrainConfig.from_json(described["options"])
+        if engine is None and config.engine == "native":
+            engine = "auto"  # what was trained with a compiler at hand is read without one
         if engine is not None:
             config = config.under_engine(engine)
         cell_file = _cell_file(folder, config, described["model"]["cell_file"], cell)

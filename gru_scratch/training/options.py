@@ -90,7 +90,7 @@ class MachineOptions:
 class FolderOptions:
     """Where the run is kept."""
 
-    out: Annotated[Path | None, Otherwise("runs/CELL-ENGINE, numbered where that is taken")] = None
+    out: Annotated[Path | None, Otherwise("runs/CELL or runs/CELL-ENGINE, numbered where that is taken")] = None
     """Folder to write, new or empty."""
     save_seconds: float = 10.0
     """Seconds between checkpoints; more where saving takes long, so that it takes a twentieth of the time at most."""

@@ -83,7 +83,7 @@ def test_help_names_every_option_with_its_default(in_process: RunScript) -> None
     )
     for option in options.split():
         assert re.search(rf"--{option}\b", out), option
-    for default in ("default: gru", "default: fused", "default: 32", "default: 500", "default: 10000"):
+    for default in ("default: gru", "default: auto", "default: 32", "default: 500", "default: 10000"):
         assert default in " ".join(out.replace("│", " ").split())
 
 
@@ -255,7 +255,7 @@ def test_a_second_run_gets_a_folder_of_its_own(in_process: RunScript, text: Text
     for _ in range(2):
         status, _, _ = in_process("train", "--text", text.path, *SMALL, "--epochs", 1, "--cell", "rnn")
         assert status == 0
-    assert sorted(path.name for path in Path("runs").iterdir()) == ["rnn-fused", "rnn-fused-2"]
+    assert sorted(path.name for path in Path("runs").iterdir()) == ["rnn", "rnn-2"]
 
 
 def test_a_text_without_the_books_letters_is_continued_from_its_own_opening(in_process: RunScript) -> None:
