@@ -26,7 +26,8 @@ from gru_scratch.training.data import RunText, read_run_text
 from gru_scratch.training.engine import kept_engine
 from gru_scratch.training.evaluate import advice_if_stuck, evaluating, final_losses, unigram_loss
 from gru_scratch.training.folder import create_folder, only_writer, read_state, save_run, save_test
-from gru_scratch.training.processes import Processes, explain, started_processes, stop_on_interrupt
+from gru_scratch.training.interrupts import noted
+from gru_scratch.training.processes import Processes, explain, started_processes
 from gru_scratch.training.state import Record
 from gru_scratch.training.text_task import TextTask
 from gru_scratch.training.trainer import Trainer
@@ -121,7 +122,7 @@ class Session:
             print(f"run folder  {self.folder}", flush=True)
         unit = bound.kind.removeprefix("max_").removesuffix("s")
         shown = None if is_first else True  # None: where there is a terminal
-        with stop_on_interrupt() as stopped, tqdm(total=bound.value, unit=unit, disable=shown) as bar:
+        with noted() as stopped, tqdm(total=bound.value, unit=unit, disable=shown) as bar:
             self.bar = bar
             self.show(trainer.state.history[-1:])
             try:
@@ -131,7 +132,7 @@ class Session:
         self.picture_at = 0.0
         self.save()
         if not is_first:
-            return 0 if finished else 130
+            return 0 if finished else stopped.status
         tested = self.test() if finished and len(trainer.task.text.test) else []
         print_result(trainer.state.history, trainer.task.device)
         for line in tested:
@@ -142,7 +143,7 @@ class Session:
                 f"interrupted in epoch {trainer.state.epoch + 1}{bound.of_epochs()}; saved in {self.folder}",
                 file=sys.stderr,
             )
-        return 0 if finished else 130
+        return 0 if finished else stopped.status
 
     def report(self, record: Record) -> None:
         self.show([record])

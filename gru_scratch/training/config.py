@@ -241,8 +241,10 @@ def parse(
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--resume", type=Path)
     folder: Path | None = first.parse_known_args(arguments)[0].resume
-    before = stored(folder) if folder is not None else replace(preset or TrainConfig(), engine=check_engine(None))
+    before = stored(folder) if folder is not None else preset or TrainConfig()
     values = {**vars(before), "resume": folder}
+    if folder is None:
+        values["engine"] = check_engine(None)
     given = read_groups(GROUPS, values, arguments, description=description, prog=prog, otherwise=otherwise)
     del given["resume"]
     config = TrainConfig(**given)
