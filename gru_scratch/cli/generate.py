@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 
 from gru_scratch.cli.arguments import GenerateArguments
@@ -15,6 +16,10 @@ RULE = "-" * 20
 
 
 def main(given: GenerateArguments) -> int:
+    idle = [option for option in ("top_k", "top_p", "seed") if getattr(given, option) is not None]
+    if given.temperature == 0 and idle:
+        names = ", ".join(f"--{option.replace('_', '-')}" for option in idle)
+        print(f"note: {names} has no effect: --temperature 0 always takes the likeliest", file=sys.stderr)
     device = pick_device(given.device)
     run = load_run(given.run, device, cell=given.cell, best=given.best)
     prefix = as_typed(given.prefix)

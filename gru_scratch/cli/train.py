@@ -28,6 +28,7 @@ from gru_scratch.training.evaluate import advice_if_stuck, evaluating, final_los
 from gru_scratch.training.folder import create_folder, only_writer, read_state, save_run, save_test
 from gru_scratch.training.interrupts import noted
 from gru_scratch.training.processes import Processes, explain, started_processes
+from gru_scratch.training.schedule import Bound
 from gru_scratch.training.state import Record
 from gru_scratch.training.text_task import TextTask
 from gru_scratch.training.trainer import Trainer
@@ -58,13 +59,14 @@ def main(given: Run) -> int:
 
 def train_together(config: TrainConfig, resumed: Path | None, device: torch.device, processes: Processes) -> int:
     """The part of `main` that this process has."""
-    text = read_text_once(config, processes)
+    before = None if resumed is None else read_state(resumed).record
+    text = read_text_once(config, processes, None if before is None else Bound(**before["planned"]))
     if text.source.notice and processes.is_first:
         print(f"note: {text.source.notice}", file=sys.stderr)
     torch.manual_seed(config.seed)
     cell_file = find_cell_file(config)
     model = build_model(config, len(text.vocab), device, cell_file)
-    kept = None if resumed is None else kept_engine(config, read_state(resumed).record)
+    kept = None if before is None else kept_engine(config, before)
     trainer = Trainer(TextTask(config, model, text, device, cell_file, processes, kept))
     with claimed_folder(config, resumed, processes) as folder:
         if resumed is not None:
@@ -72,11 +74,11 @@ def train_together(config: TrainConfig, resumed: Path | None, device: torch.devi
         return Session(trainer, folder).run()
 
 
-def read_text_once(config: TrainConfig, processes: Processes) -> RunText:
+def read_text_once(config: TrainConfig, processes: Processes, planned: Bound | None) -> RunText:
     """The first process reads, and makes a token file where one is needed, before the others read."""
     if not processes.is_first:
         processes.wait()
-        return read_run_text(config)
+        return read_run_text(config, planned=planned)
     with tqdm(unit="B", unit_scale=True, disable=None, leave=False, delay=1.0) as bar:
 
         def progress(task: str, done: int, total: int) -> None:
@@ -87,7 +89,7 @@ def read_text_once(config: TrainConfig, processes: Processes) -> RunText:
                 bar.set_description(task)
             bar.update(done)
 
-        text = read_run_text(config, progress)
+        text = read_run_text(config, progress, planned)
     processes.wait()
     return text
 
@@ -172,7 +174,7 @@ class Session:
     def continuations(self) -> str:
         task = self.trainer.task
         with evaluating(task.model), self.trainer.with_final_weights():
-            lines = samples(task.model, task.text.vocab, task.device, opening=task.text.opening, kind=task.text.kind)
+            lines = samples(task.model, task.text.vocab, task.device, task.text.prefixes, kind=task.text.kind)
         return "".join(line + "\n" for line in lines)
 
     def test(self) -> list[str]:

@@ -63,7 +63,9 @@ class TextOptions:
     val_fraction: Annotated[float | None, Otherwise("0.1")] = None
     """Part to evaluate on, of what max-tokens leaves over. If it leaves nothing over, this part of the text, its end,
     is kept from training, but only where this option is given."""
-    val_tokens: int = 1_000_000
+    val_tokens: Annotated[
+        int | None, Otherwise("so many that evaluations read a tenth as much as training, and at most 1000000")
+    ] = None
     """Held-out tokens that are read at an evaluation, at most; -1 is all."""
     test_fraction: float = 0.0
     """Part of the text, its end, that is kept from training and from evaluations, and read once when the run ends."""

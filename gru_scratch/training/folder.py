@@ -133,6 +133,10 @@ class LoadedRun:
     model: Model
     cleaning: str
     """How the text of the run was cleaned: book or raw."""
+    text_path: Path
+    """Where the text of the run was."""
+    text_sha256: str
+    """Of the file of that text."""
 
 
 def load_run(
@@ -175,12 +179,13 @@ def load_run(
         model = build_model(config, len(vocab), device, cell_file)
         name = "best.safetensors" if best else "model.safetensors"
         set_weights(config, model, read_tensors(read_verified(folder, name), folder / name))
-        cleaning = described["text"]["cleaning"]
+        text = described["text"]
+        found = LoadedRun(config, vocab, model, text["cleaning"], Path(text["path"]), text["sha256"])
     except KeyError as error:
         raise ValueError(f"{path} is damaged: it has no {error}") from None
     if isinstance(model, nn.Module):
         model.eval()
-    return LoadedRun(config, vocab, model, cleaning)
+    return found
 
 
 def _cell_file(folder: Path, config: TrainConfig, recorded: Any, given: str | None) -> CellFile | None:

@@ -153,6 +153,10 @@ class RunOptions(OptimisationOptions, EndOptions, MachineOptions, FolderOptions)
             for name, hint in get_type_hints(cls).items()
             if Path in get_args(hint) and isinstance(options.get(name), str)
         }
+        if unknown := sorted(options.keys() - get_type_hints(cls).keys()):
+            raise ValueError(
+                f"a newer version of gru_scratch made this run: this one does not know its option {', '.join(unknown)}"
+            )
         try:
             return cls(**{**options, **paths})
         except TypeError as error:

@@ -53,9 +53,13 @@ class TextTask:
         """
         self.config, self.model, self.text, self.device = config, model, text, device
         self.cell_file, self.processes = cell_file, processes
-        self.loader = SequenceLoader(
-            text.train, config.batch_size, config.num_steps, use_random_iter=config.sampling == "random"
-        )
+        try:
+            self.loader = SequenceLoader(
+                text.train, config.batch_size, config.num_steps, use_random_iter=config.sampling == "random"
+            )
+        except ValueError as error:
+            advice = "a smaller --batch-size or --num-steps makes it fit"
+            raise ValueError(f"{text.source.path}: {error}; {advice}") from None
         self.engine = settle_engine(model, kept_engine)
         self.carries_state = config.sampling == "sequential"
         bfloat16 = config.precision == "bf16"

@@ -33,8 +33,8 @@ class GradientOptions:
     def __post_init__(self) -> None:
         """Raise ValueError, in one sentence, for the first option that no run can use."""
         check_counts(self, "span", "sequences", "num_hiddens", "batch_size", "num_steps")
-        if not self.looks or min(self.looks) < 0:
-            raise ValueError(f"looks must be updates from 0 on, received {list(self.looks)}")
+        if not self.looks or min(self.looks) < 0 or list(self.looks) != sorted(set(self.looks)):
+            raise ValueError(f"looks must be updates from 0 on, each later than the last, received {list(self.looks)}")
         check_rate(self.lr)
         if not (math.isfinite(self.clip) and self.clip > 0):
             raise ValueError(f"clip must be a finite number above 0, received {self.clip}")
