@@ -10,6 +10,7 @@ from gru_scratch.cli.arguments import GenerateArguments
 from gru_scratch.generate.continuation import clean_prefix, streams
 from gru_scratch.training.build import pick_device
 from gru_scratch.training.folder import load_run
+from gru_scratch.training.memory import check_memory
 
 RULE = "-" * 20
 """Printed between samples."""
@@ -27,6 +28,7 @@ def main(given: GenerateArguments) -> int:
         prefix = clean_prefix(prefix)
     if given.prefix and not prefix:
         raise ValueError(f"nothing is left of the prefix {given.prefix!r} after cleaning: it has no letter from a to z")
+    check_memory(f"n = {given.n:,}", 4 * given.n * (run.config.num_layers * run.config.num_hiddens + len(run.vocab)))
     rows = streams(
         run.model,
         run.vocab,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -31,8 +32,9 @@ from gru_scratch.training.processes import Processes, explain, started_processes
 from gru_scratch.training.schedule import Bound
 from gru_scratch.training.state import Record
 from gru_scratch.training.text_task import TextTask
+from gru_scratch.training.threads import ThreadWatch, fastest_threads, limit_threads
 from gru_scratch.training.trainer import Trainer
-from gru_scratch.training.update import NotFiniteError
+from gru_scratch.training.update import NotFiniteError, named_parameters
 
 SECONDS_BETWEEN_PICTURES = 60.0
 
@@ -40,8 +42,7 @@ SECONDS_BETWEEN_PICTURES = 60.0
 def main(given: Run) -> int:
     """Train, keep the run in its folder, and print what a reader wants to know; the exit status."""
     config = given.config
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
+    limit_threads(config.threads)
     torch.set_float32_matmul_precision(config.matmul_precision)
     device = pick_device(config.device)
     if device.type == "cuda" and "LOCAL_RANK" in os.environ:
@@ -68,6 +69,9 @@ def train_together(config: TrainConfig, resumed: Path | None, device: torch.devi
     model = build_model(config, len(text.vocab), device, cell_file)
     kept = None if before is None else kept_engine(config, before)
     trainer = Trainer(TextTask(config, model, text, device, cell_file, processes, kept))
+    if config.threads == "auto":
+        kept_threads = None if before is None else before.get("threads")
+        limit_threads("auto", kept_threads or measured_threads(trainer.task))
     with claimed_folder(config, resumed, processes) as folder:
         if resumed is not None:
             trainer.restore(read_state(resumed))
@@ -92,6 +96,16 @@ def read_text_once(config: TrainConfig, processes: Processes, planned: Bound | N
         text = read_run_text(config, progress, planned)
     processes.wait()
     return text
+
+
+def measured_threads(task: TextTask) -> int:
+    """One thread or all, whichever makes an update of this run sooner; the run stays as it is."""
+    batch = task.epoch(random.Random(0))[0]
+    with torch.random.fork_rng(devices=[]):
+        count = fastest_threads(lambda: torch.autograd.backward(task.loss(batch, ()).mean), torch.get_num_threads())
+    for _, param in named_parameters(task.model):
+        param.grad = None
+    return count
 
 
 @contextmanager
@@ -125,10 +139,16 @@ class Session:
         unit = bound.kind.removeprefix("max_").removesuffix("s")
         shown = None if is_first else True  # None: where there is a terminal
         with noted() as stopped, tqdm(total=bound.value, unit=unit, disable=shown) as bar:
-            self.bar = bar
+            self.bar, watch = bar, ThreadWatch()
+
+            def should_stop() -> bool:
+                if is_first and (advice := watch.advice(torch.get_num_threads())):
+                    bar.write(f"note: {advice}", file=sys.stderr)
+                return stopped()
+
             self.show(trainer.state.history[-1:])
             try:
-                finished = trainer.run(report=self.report, save=self.save, should_stop=stopped)
+                finished = trainer.run(report=self.report, save=self.save, should_stop=should_stop)
             except NotFiniteError as error:
                 raise NotFiniteError(f"{error}.\nThe last good checkpoint is in {self.folder}") from error
         self.picture_at = 0.0

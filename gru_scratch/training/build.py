@@ -24,6 +24,7 @@ from gru_scratch.models.language import (
     RNNModelScratch,
 )
 from gru_scratch.training.config import TrainConfig
+from gru_scratch.training.memory import check_memory
 
 BUILTIN: dict[str, type[nn.RNNBase]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 LAYERS: dict[str, Any] = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
@@ -50,6 +51,9 @@ def build_model(config: TrainConfig, vocab_size: int, device: torch.device, cell
         ValueError: the model does not fit into memory; or as `resolve_cell`, and `check_cell` for a user's cell.
         FileNotFoundError: there is no file of the cell.
     """
+    H, width = config.num_hiddens, 8 if config.precision == "fp64" else 4
+    of_parameters = width * (config.num_layers * H * H + (H + config.embedding) * vocab_size)
+    check_memory(f"a {config.cell} of {H:,} hidden units", 2 * of_parameters)  # with their gradients
     try:
         if config.is_the_books:
             return _books_model(config, vocab_size, device)

@@ -106,6 +106,7 @@ class TextTask:
         return {
             "options": self.config.to_json(),
             "engine": self.engine,
+            "threads": torch.get_num_threads(),
             "reset_after": self.config.resets_after,
             "cell_file": self._cell_file(),
             "text": self.text.sha256,
