@@ -24,6 +24,8 @@ def print_header(task: TextTask) -> None:
     print(f"vocabulary  {len(text.vocab)}")
     asked = "" if task.engine == config.engine else f" (asked: {config.engine})"
     print(f"model       {config.cell}{layers}, engine {task.engine}{asked}{gate[config.resets_after]}")
+    if task.cell_file is not None:
+        print("checked     shapes, rows and units of the cell apart, its gradients, engines against each other")
     print(f"parameters  {count_parameters(task.model):,}")
     threads = torch.get_num_threads()
     precision = torch.get_float32_matmul_precision()

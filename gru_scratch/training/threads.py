@@ -83,6 +83,6 @@ class ThreadWatch:
         if used >= SLOW_SHARE * threads * wall:
             return None
         return (
-            f"{threads} threads got {used / wall:.1f} processors: other programs are running, and each thread waits for "
-            "the slowest; --threads 1 is likely to be faster, and --threads auto measures which is"
+            f"{threads} threads got {used / wall:.1f} processors: other programs are running, and each thread waits "
+            "for the slowest; --threads 1 is likely to be faster, and --threads auto measures which is"
         )

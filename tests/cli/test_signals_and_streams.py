@@ -69,3 +69,16 @@ def test_a_run_with_closed_streams_comes_to_its_end(tmp_path: Path, text: Text, 
     done = subprocess.run(command, shell=True, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
     assert (done.returncode, "Traceback" in done.stderr) == (0, False)
     assert (tmp_path / "run" / "metrics.jsonl").read_text().count("\n") == 2
+
+
+def test_equations_are_there_where_python_keeps_no_docstrings() -> None:
+    code = (
+        "from gru_scratch.cells import GRUEquations\n"
+        "from gru_scratch.studies.gates.words import equation\n"
+        "print(equation(GRUEquations(), 'z'))\n"
+    )
+    printed = [
+        subprocess.run([sys.executable, *flags, "-c", code], env=ENVIRONMENT, capture_output=True, check=True).stdout
+        for flags in ([], ["-OO"])
+    ]
+    assert printed[0] == printed[1] != b"\n"
