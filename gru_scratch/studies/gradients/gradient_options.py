@@ -54,6 +54,8 @@ class GradientArguments(GradientOptions):
     """Train on this many characters from the start of the text."""
     quick: bool = False
     """A first look: one seed, and updates 0, 100 and 200, whatever the options say."""
+    threads: int = 1
+    """Threads of the processor; the matrices are small, so that a second one seldom gains anything."""
     out: Path | None = None
     """Folder to write, new or empty (None: runs/gradients, with a number added if that is taken)."""
 
