@@ -1,7 +1,7 @@
 """Write a page that shows what the gates of a trained model do on a text.
 
-python scripts/explore.py runs/gru-fused
-python scripts/explore.py runs/gru-fused --text "time traveller for so it will be convenient to speak of him"
+python scripts/explore.py runs/gru
+python scripts/explore.py runs/gru --text "time traveller for so it will be convenient to speak of him"
 """
 
 from gru_scratch.cli.entry import main

@@ -15,6 +15,7 @@ from gru_scratch.benchmark.comparison import Comparison
 from gru_scratch.benchmark.plans import Plan, make_plan
 from gru_scratch.studies.results import claim_folder, remove_if_empty
 from gru_scratch.text.files import write_atomically
+from gru_scratch.training.interrupts import exit_status
 
 
 def main(given: CompareArguments) -> int:
@@ -30,7 +31,7 @@ def main(given: CompareArguments) -> int:
     if machine.is_busy(described):
         print("note: other programs are running: times are too long, and spreads too wide", file=sys.stderr)
     try:
-        done, finished = measure(plan)
+        done, status = measure(plan)
         if done:
             print(f"\n{plan.text(done)}\n", flush=True)
             everything = report.to_json(described, given.to_json(), done)
@@ -38,23 +39,23 @@ def main(given: CompareArguments) -> int:
             write(folder, {"comparison.json": content, **plan.pictures(done, report.where(described))})
     finally:
         remove_if_empty(folder)
-    if not finished:
+    if status:
         print(f"interrupted after {len(done)} of {len(plan.jobs)} comparisons", file=sys.stderr)
-        return 130
+        return status
     return 1 if any(row.refused for comparison in done for row in comparison.rows) else 0
 
 
-def measure(plan: Plan) -> tuple[list[Comparison], bool]:
-    """The comparisons, and whether they are all of them: Ctrl-C keeps those that are done."""
+def measure(plan: Plan) -> tuple[list[Comparison], int]:
+    """The comparisons, and 0 if they are all of them, else the exit status: an interrupt keeps those that are done."""
     done: list[Comparison] = []
     with tqdm(plan.jobs, unit="comparison", disable=None, leave=False) as bar:
         try:
             for label, job in bar:
                 bar.set_postfix_str(label)
                 done.append(job())
-        except KeyboardInterrupt:
-            return done, False
-    return done, True
+        except KeyboardInterrupt as error:
+            return done, exit_status(error)
+    return done, 0
 
 
 def write(folder: Path, files: dict[str, bytes]) -> None:

@@ -4,33 +4,33 @@ from __future__ import annotations
 
 import io
 import os
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
-INTERRUPTED = 130
+from gru_scratch.training.interrupts import exit_status, handled, raised
+
 BROKEN_PIPE = 141
-"""128 and the number of a signal, SIGINT and SIGPIPE, as other commands have it; Windows does not know the second."""
+"""128 and the number of SIGPIPE, as other commands have it; Windows does not know that signal."""
 
 
 def main(name: str | None = None) -> NoReturn:
     """Run the command `name`, or without one that which the command line names, and exit with its status.
 
-    2 and one line on stderr for input it cannot use, or a file it cannot read or write; 130 for Ctrl-C; 141 where its
-    output is no longer read.
+    2 and one line on stderr for input it cannot use, or a file it cannot read or write; 130 for Ctrl-C, 143 for SIGTERM
+    and 129 for SIGHUP; 141 where its output is no longer read.
     """
+    open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without UTF-8 shows ? for what it lacks
     try:
-        with interrupts_end_at_once():
+        with handled(end_at_once):
             from gru_scratch.cli.commands import prepare, prepare_named
 
             work = prepare(sys.argv[1:]) if name is None else prepare_named(name, sys.argv[1:])
-        status = work()
+        with raised():
+            status = work()
         sys.stdout.flush()
     except BrokenPipeError:  # whoever read our output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to flush at exit
@@ -38,22 +38,20 @@ def main(name: str | None = None) -> NoReturn:
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         status = 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print("interrupted", file=sys.stderr)
-        status = INTERRUPTED
+        status = exit_status(error)
     sys.exit(status)
 
 
-@contextmanager
-def interrupts_end_at_once() -> Iterator[None]:
-    """Within the block, in which nothing is written, Ctrl-C ends the process: an import may swallow the exception."""
+def open_closed_streams() -> None:
+    """What is printed goes nowhere where a stream is closed, and no file that is opened later takes its place."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115  # for as long as the process lives
 
-    def end(number: int, frame: FrameType | None) -> NoReturn:
-        os.write(2, b"interrupted\n")
-        os._exit(INTERRUPTED)
 
-    before = signal.signal(signal.SIGINT, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+def end_at_once(number: int, frame: FrameType | None) -> NoReturn:
+    """End the process while nothing is written yet: an import may swallow the exception."""
+    os.write(2, b"interrupted\n")
+    os._exit(128 + number)

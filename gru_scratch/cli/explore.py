@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-
 from tqdm import tqdm
 
 from gru_scratch.studies.gates.explore import NOUNS, check_length, check_text, count_steps, explore
 from gru_scratch.studies.gates.explore_options import ExploreArguments
 from gru_scratch.studies.gates.page import build_page, check_out, write_page
-from gru_scratch.studies.gates.reading import tokens_of_file, tokens_of_text
-from gru_scratch.text.corpus import find_text
+from gru_scratch.studies.gates.reading import find_own_text, tokens_of_file, tokens_of_text
 from gru_scratch.training.build import pick_device
 from gru_scratch.training.folder import LoadedRun, load_run
 
@@ -41,7 +38,5 @@ def read_given(given: ExploreArguments, run: LoadedRun) -> tuple[list[str], str]
         return tokens_of_text(run, given.text)[: given.characters], "a text"
     if given.file is not None:
         return tokens_of_file(run, given.file, given.characters), given.file.name
-    own = find_text(run.config.text)
-    if own.notice:
-        print(f"note: {own.notice}", file=sys.stderr)
+    own = find_own_text(run)
     return tokens_of_file(run, own.path, given.characters or 1000), own.name

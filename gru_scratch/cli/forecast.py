@@ -6,7 +6,6 @@ import csv
 import io
 from pathlib import Path
 
-import torch
 from torch import Tensor
 from tqdm import tqdm
 
@@ -16,11 +15,13 @@ from gru_scratch.studies.forecast.forecast_options import ForecastArguments, For
 from gru_scratch.studies.forecast.regression import check_runs, study_series
 from gru_scratch.studies.forecast.series import GENERATED, divide
 from gru_scratch.studies.results import claim_folder, save_study
-from gru_scratch.studies.study_options import part_of
+from gru_scratch.studies.study_options import check_threads, part_of
 from gru_scratch.text.files import write_atomically
+from gru_scratch.training.threads import limit_threads
 
 
 def main(given: ForecastArguments) -> int:
+    check_threads(given.threads)
     options = part_of(given, ForecastOptions, **{"updates": 200} if given.quick else {})
     cells = tuple(dict.fromkeys(given.cells))
     check_runs(cells, given.seeds)
@@ -29,7 +30,7 @@ def main(given: ForecastArguments) -> int:
     if given.save_series is not None:
         save_series(given.save_series, values)
     folder = claim_folder(given.out, "forecast")
-    torch.set_num_threads(1)  # the matrices are small: a second thread costs more than it gains
+    limit_threads(given.threads)
     try:
         with tqdm(total=len(cells) * given.seeds * options.updates, unit="update", disable=None) as bar:
             study = study_series(values, cells, given.seeds, options, bar.update)

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 
 from gru_scratch.cli.arguments import GenerateArguments
 from gru_scratch.generate.continuation import clean_prefix, streams
 from gru_scratch.training.build import pick_device
 from gru_scratch.training.folder import load_run
+from gru_scratch.training.memory import check_memory
 
 RULE = "-" * 20
 """Printed between samples."""
 
 
 def main(given: GenerateArguments) -> int:
+    idle = [option for option in ("top_k", "top_p", "seed") if getattr(given, option) is not None]
+    if given.temperature == 0 and idle:
+        names = ", ".join(f"--{option.replace('_', '-')}" for option in idle)
+        print(f"note: {names} has no effect: --temperature 0 always takes the likeliest", file=sys.stderr)
     device = pick_device(given.device)
     run = load_run(given.run, device, cell=given.cell, best=given.best)
     prefix = as_typed(given.prefix)
@@ -22,6 +28,7 @@ def main(given: GenerateArguments) -> int:
         prefix = clean_prefix(prefix)
     if given.prefix and not prefix:
         raise ValueError(f"nothing is left of the prefix {given.prefix!r} after cleaning: it has no letter from a to z")
+    check_memory(f"n = {given.n:,}", 4 * given.n * (run.config.num_layers * run.config.num_hiddens + len(run.vocab)))
     rows = streams(
         run.model,
         run.vocab,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 
-import torch
 from torch import Tensor
 from tqdm import tqdm
 
@@ -21,15 +20,17 @@ from gru_scratch.studies.gradients.runs import (
     watch_training,
 )
 from gru_scratch.studies.results import claim_folder, save_study
-from gru_scratch.studies.study_options import part_of
+from gru_scratch.studies.study_options import check_threads, part_of
 from gru_scratch.text.batches import SequenceLoader
 from gru_scratch.text.corpus import load_text
 from gru_scratch.text.vocab import Vocab
+from gru_scratch.training.threads import limit_threads
 
 Starts = dict[str, dict[str, list[Look]]]
 
 
 def main(given: GradientArguments) -> int:
+    check_threads(given.threads)
     quick = {"looks": (0, 100, 200)} if given.quick else {}
     options = part_of(given, GradientOptions, **quick)
     seeds = 1 if given.quick else given.seeds
@@ -41,7 +42,7 @@ def main(given: GradientArguments) -> int:
         resolve_cell(cell)
     corpus, pieces, vocab_size = read(given, options)
     folder = claim_folder(given.out, "gradients")
-    torch.set_num_threads(1)  # the matrices are small: a second thread costs more than it gains
+    limit_threads(given.threads)
     starts: Starts = {cell: {way: [] for way in STARTS} for cell in cells}
     runs: list[GradientRun] = []
     kinds = [(cell, clip, seed) for cell in cells for clip in (options.clip, None) for seed in range(seeds)]

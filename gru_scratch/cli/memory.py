@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import torch
 from tqdm import tqdm
 
 from gru_scratch.studies.memory.draw_memory import draw_spans, table
 from gru_scratch.studies.memory.memory_options import MemoryArguments, MemoryOptions
 from gru_scratch.studies.memory.spans import Span, check_study, measure_spans, summarise
 from gru_scratch.studies.results import claim_folder, save_study
-from gru_scratch.studies.study_options import part_of
+from gru_scratch.studies.study_options import check_threads, part_of
+from gru_scratch.training.threads import limit_threads
 
 
 def main(given: MemoryArguments) -> int:
+    check_threads(given.threads)
     lengths = given.preset.lengths if given.lengths is None else given.lengths
     updates = given.preset.updates if given.updates is None else given.updates
     options = part_of(given, MemoryOptions, updates=updates)
     seeds = range(given.first_seed, given.first_seed + given.seeds)
     check_study(given.task, given.cells, lengths, seeds)
     folder = claim_folder(given.out, f"memory-{given.task}")
-    torch.set_num_threads(1)  # the matrices are small: a second thread costs more than it gains
+    limit_threads(given.threads)
     settings = (
         f"{options.num_hiddens} units, at most {updates} updates of {options.batch_size}, Adam {options.lr:g}, "
         f"clip {options.clip:g}, weights {options.weights}, gate bias {options.gate_bias}"

@@ -17,10 +17,12 @@ from gru_scratch.cli.summary import number, speed
 from gru_scratch.training.build import pick_device
 from gru_scratch.training.checkpoint import Snapshot
 from gru_scratch.training.folder import create_folder, only_writer, save_run
+from gru_scratch.training.interrupts import noted
 from gru_scratch.training.options import RunOptions
-from gru_scratch.training.processes import Processes, explain, started_processes, stop_on_interrupt
+from gru_scratch.training.processes import Processes, explain, started_processes
 from gru_scratch.training.state import Record
 from gru_scratch.training.task import Task
+from gru_scratch.training.threads import ThreadWatch, limit_threads
 from gru_scratch.training.trainer import Trainer
 from gru_scratch.training.update import NotFiniteError
 
@@ -31,8 +33,7 @@ AnyTask = TypeVar("AnyTask", bound=Task)
 
 def on_the_machine(options: RunOptions, work: Callable[[torch.device, Processes], int]) -> int:
     """Do `work` on the device, with the threads and in the processes that a run asks for; its exit status."""
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
+    limit_threads(options.threads)
     torch.set_float32_matmul_precision(options.matmul_precision)
     device = pick_device(options.device)
     if device.type == "cuda" and "LOCAL_RANK" in os.environ:
@@ -75,7 +76,7 @@ class Session(Generic[AnyTask]):
         raise NotImplementedError
 
     def finish(self, finished: bool) -> None:
-        """Print the figures of the run, and write what else belongs into its folder; `finished` is False for Ctrl-C."""
+        """Print the figures of the run, and write what else belongs into its folder; not `finished`: a signal."""
         raise NotImplementedError
 
     def advice(self) -> str | None:
@@ -96,11 +97,17 @@ class Session(Generic[AnyTask]):
         unit = bound.kind.removeprefix("max_").removesuffix("s")
         shown = None if is_first else True  # None: where there is a terminal
         self.has_advised = False
-        with stop_on_interrupt() as stopped, tqdm(total=bound.value, unit=unit, disable=shown) as bar:
-            self.bar = bar
+        with noted() as stopped, tqdm(total=bound.value, unit=unit, disable=shown) as bar:
+            self.bar, watch = bar, ThreadWatch()
+
+            def should_stop() -> bool:
+                if is_first and (advice := watch.advice(torch.get_num_threads())):
+                    bar.write(f"note: {advice}", file=sys.stderr)
+                return stopped()
+
             self.show(trainer.state.history[-1:])
             try:
-                finished = trainer.run(report=self.report, save=self.save, should_stop=stopped)
+                finished = trainer.run(report=self.report, save=self.save, should_stop=should_stop)
             except NotFiniteError as error:
                 raise NotFiniteError(f"{error}.\nThe last good checkpoint is in {self.folder}") from error
         self.picture_at = 0.0
@@ -110,7 +117,7 @@ class Session(Generic[AnyTask]):
             if not finished:
                 of_epochs = f"in epoch {trainer.state.epoch + 1}{bound.of_epochs()}"
                 print(f"interrupted {of_epochs}; saved in {self.folder}", file=sys.stderr)
-        return 0 if finished else 130
+        return 0 if finished else stopped.status
 
     def report(self, record: Record) -> None:
         self.show([record])

@@ -24,7 +24,10 @@ def print_header(task: TextTask) -> None:
     print(f"text        {text.source.name}, {text.num_tokens:,} {noun}; trained on the first {len(text.train):,}")
     print(f"held out    {held_out}{text.held_out_label}")
     print(f"vocabulary  {len(text.vocab)}")
-    print(f"model       {config.cell}{layers}, engine {config.engine}{gate[config.resets_after]}")
+    asked = "" if task.engine == config.engine else f" (asked: {config.engine})"
+    print(f"model       {config.cell}{layers}, engine {task.engine}{asked}{gate[config.resets_after]}")
+    if task.cell_file is not None:
+        print("checked     shapes, rows and units of the cell apart, its gradients, engines against each other")
     print(f"parameters  {count_parameters(task.model):,}")
     print(f"device      {device_line(task.device)}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sys
 from dataclasses import asdict
 from functools import partial
@@ -19,11 +20,15 @@ from gru_scratch.studies.results import plain
 from gru_scratch.training.build import build_model, find_cell_file
 from gru_scratch.training.config import TrainConfig
 from gru_scratch.training.data import RunText, read_run_text
+from gru_scratch.training.engine import kept_engine
 from gru_scratch.training.evaluate import advice_if_stuck, evaluating, final_losses, unigram_loss
 from gru_scratch.training.folder import read_state, save_test
 from gru_scratch.training.processes import Processes
+from gru_scratch.training.schedule import Bound
 from gru_scratch.training.text_task import TextTask
+from gru_scratch.training.threads import fastest_threads, limit_threads
 from gru_scratch.training.trainer import Trainer
+from gru_scratch.training.update import named_parameters
 
 
 def main(given: Run[TrainConfig]) -> int:
@@ -33,24 +38,29 @@ def main(given: Run[TrainConfig]) -> int:
 
 def train_together(config: TrainConfig, resumed: Path | None, device: torch.device, processes: Processes) -> int:
     """The part of the work that this process has."""
-    text = read_text_once(config, processes)
+    before = None if resumed is None else read_state(resumed).record
+    text = read_text_once(config, processes, None if before is None else Bound(**before["planned"]))
     if text.source.notice and processes.is_first:
         print(f"note: {text.source.notice}", file=sys.stderr)
     torch.manual_seed(config.seed)
     cell_file = find_cell_file(config)
     model = build_model(config, len(text.vocab), device, cell_file)
-    trainer = Trainer(TextTask(config, model, text, device, cell_file, processes))
+    kept = None if before is None else kept_engine(config, before)
+    trainer = Trainer(TextTask(config, model, text, device, cell_file, processes, kept))
+    if config.threads == "auto":
+        kept_threads = None if before is None else before.get("threads")
+        limit_threads("auto", kept_threads or measured_threads(trainer.task))
     with claimed_folder(config, resumed, processes) as folder:
         if resumed is not None:
             trainer.restore(read_state(resumed))
         return TextSession(trainer, folder).run()
 
 
-def read_text_once(config: TrainConfig, processes: Processes) -> RunText:
+def read_text_once(config: TrainConfig, processes: Processes, planned: Bound | None) -> RunText:
     """The first process reads, and makes a token file where one is needed, before the others read."""
     if not processes.is_first:
         processes.wait()
-        return read_run_text(config)
+        return read_run_text(config, planned=planned)
     with tqdm(unit="B", unit_scale=True, disable=None, leave=False, delay=1.0) as bar:
 
         def progress(task: str, done: int, total: int) -> None:
@@ -61,9 +71,19 @@ def read_text_once(config: TrainConfig, processes: Processes) -> RunText:
                 bar.set_description(task)
             bar.update(done)
 
-        text = read_run_text(config, progress)
+        text = read_run_text(config, progress, planned)
     processes.wait()
     return text
+
+
+def measured_threads(task: TextTask) -> int:
+    """One thread or all, whichever makes an update of this run sooner; the run stays as it is."""
+    batch = task.epoch(random.Random(0))[0]
+    with torch.random.fork_rng(devices=[]):
+        count = fastest_threads(lambda: torch.autograd.backward(task.loss(batch, ()).mean), torch.get_num_threads())
+    for _, param in named_parameters(task.model):
+        param.grad = None
+    return count
 
 
 class TextSession(Session[TextTask]):
@@ -85,7 +105,7 @@ class TextSession(Session[TextTask]):
     def sample(self) -> str:
         task = self.trainer.task
         with evaluating(task.model), self.trainer.with_final_weights():
-            lines = samples(task.model, task.text.vocab, task.device, opening=task.text.opening, kind=task.text.kind)
+            lines = samples(task.model, task.text.vocab, task.device, task.text.prefixes, kind=task.text.kind)
         return "".join(line + "\n" for line in lines)
 
     def finish(self, finished: bool) -> None:

@@ -20,8 +20,6 @@ from gru_scratch.text.corpus import clean_lines
 from gru_scratch.text.vocab import Vocab, join_tokens, split_tokens, token_writer
 from gru_scratch.training.loop import CharModel
 
-BOOK_PREFIXES = ("time traveller", "traveller")
-
 
 class Reader(Protocol):
     """A model that reads some texts side by side: a `Stepper`, or `CallByCall`."""
@@ -178,11 +176,15 @@ def generate(
 
 
 def samples(
-    net: CharModel, vocab: Vocab, device: torch.device, *, opening: str, length: int = 50, kind: str = "char"
+    net: CharModel,
+    vocab: Vocab,
+    device: torch.device,
+    prefixes: Sequence[str],
+    *,
+    length: int = 50,
+    kind: str = "char",
 ) -> list[str]:
-    """The likeliest continuations of the book's two prefixes; of `opening`, the text's own, where it lacks those."""
-    known = vocab.token_to_idx.keys()
-    prefixes = [prefix for prefix in BOOK_PREFIXES if known >= set(split_tokens(prefix, kind))] or [opening]
+    """The likeliest continuation of each of several prefixes."""
     return [generate(net, vocab, prefix, length, device, kind=kind) for prefix in prefixes]
 
 

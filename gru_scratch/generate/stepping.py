@@ -80,13 +80,13 @@ class Stepper:
 
 
 def can_step(model: object) -> TypeGuard[RNNModel]:
-    """Whether a :class:`Stepper` computes what calls of ``model`` do: a fused layer in one direction, without a
+    """Whether a :class:`Stepper` computes what calls of ``model`` do: a layer in one direction, without a
     subclass, a hook or autocast that would have a part in it."""
     if not (isinstance(model, RNNModel) and type(model).forward is RNNModel.forward):
         return False
     layer = model.rnn
     ours = isinstance(layer, RecurrentLayer) and type(layer).forward is RecurrentLayer.forward
-    if not (ours and layer.engine == "fused" and not layer.bidirectional):
+    if not (ours and layer.engine not in ("textbook", "builtin") and not layer.bidirectional):
         return False
     if type(model.linear) is not nn.Linear or type(model.embedding) not in (nn.Embedding, type(None)):
         return False

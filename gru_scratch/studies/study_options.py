@@ -6,6 +6,8 @@ import math
 from dataclasses import fields
 from typing import Any, TypeVar
 
+from gru_scratch.training.options import MOST_THREADS
+
 Options = TypeVar("Options")
 
 
@@ -23,6 +25,12 @@ def check_counts(options: Any, *names: str) -> None:
     for name in names:
         if getattr(options, name) < 1:
             raise ValueError(f"{name} must be at least 1, received {getattr(options, name)}")
+
+
+def check_threads(threads: int) -> None:
+    """Raise ValueError for a number of threads that no machine can start."""
+    if not 1 <= threads <= MOST_THREADS:
+        raise ValueError(f"threads must be at least 1 and at most {MOST_THREADS}, received {threads}")
 
 
 def check_rate(lr: float) -> None:

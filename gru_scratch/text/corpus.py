@@ -7,6 +7,7 @@ host, the story that ships with the package takes its place, and the text's `not
 
 from __future__ import annotations
 
+import codecs
 import io
 import logging
 import os
@@ -27,6 +28,7 @@ SHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2d
 SHAKESPEARE_FILE = "tinyshakespeare.txt"
 DATA_VARIABLE = "GRU_SCRATCH_DATA"
 DOWNLOAD_SECONDS = 6.0
+CONVERT = "convert it, or train on its bytes with --tokens byte"
 
 
 @dataclass(frozen=True)
@@ -92,22 +94,40 @@ def find_text(path: str | os.PathLike[str] | None = None) -> Source:
     notices = [f"passed over {place}: it is not the book's file (its SHA-1 sum differs)" for place in altered_files()]
     if found is not None:
         return Source("The Time Machine", found, "; ".join(notices) or None)
-    notices.insert(0, "The Time Machine is not at hand and could not be downloaded: reading the shipped story instead")
+    notices.insert(
+        0,
+        "The Time Machine is not at hand and could not be downloaded: reading the shipped story instead; put it at "
+        f"{download_folder() / TIME_MACHINE_FILE}, or name a folder that has {TIME_MACHINE_FILE} in {DATA_VARIABLE}",
+    )
     return Source("the shipped story", story_path(), "; ".join(notices))
 
 
 def read_text(path: Path) -> str:
     """The characters of a UTF-8 text file, line ends as they stand; one clear sentence where there is no such text."""
     content = read_content(path)
+    check_encoding(path, content)
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        mark = len(codecs.BOM_UTF8) if content.startswith(codecs.BOM_UTF8) else 0
+        raise not_utf8(path, mark, error) from None
+
+
+def check_encoding(path: Path, content: bytes, start: int = 0) -> None:
+    """ValueError for marks of UTF-16 or UTF-32, and for a zero byte; `content` begins at byte `start` of the file."""
+    if start == 0 and content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)):
+        raise ValueError(f"{path} is in UTF-16 or UTF-32: expected UTF-8; {CONVERT}")
     zero = content.find(0)
     if zero >= 0:
-        raise ValueError(f"{path} is not a text: byte {zero} is 0x00 (counted from 0)")
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        bad = content[error.start]
-        message = f"{path} is not UTF-8 text: byte {error.start} is 0x{bad:02x} (counted from 0), {error.reason}"
-        raise ValueError(message) from None
+        raise ValueError(f"{path} is not UTF-8 text: byte {start + zero} is 0x00 (counted from 0); {CONVERT}")
+
+
+def not_utf8(path: Path, start: int, error: UnicodeDecodeError) -> ValueError:
+    """The error to raise for bytes that are no UTF-8 text, where what was decoded began at byte `start` of the file."""
+    place, bad = start + error.start, error.object[error.start]
+    return ValueError(
+        f"{path} is not UTF-8 text: byte {place} is 0x{bad:02x} (counted from 0), {error.reason}; {CONVERT}"
+    )
 
 
 def read_content(path: Path) -> bytes:

@@ -34,8 +34,10 @@ def written_aside(path: Path) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-    except BaseException:  # a full disk: the part that fitted is of no use
+    except BaseException as error:  # a full disk: the part that fitted is of no use
         discard_aside([path])
+        if isinstance(error, OSError) and error.filename is not None:
+            error.filename = str(path)  # whoever reads the message asked for this name
         raise
 
 
@@ -45,9 +47,11 @@ def take_places(paths: Iterable[Path]) -> None:
     try:
         for path in paths:
             os.replace(_aside(path), path)
-    except OSError:
+    except OSError as error:
         discard_aside(paths)
-        raise
+        if error.filename2 is None:
+            raise
+        raise OSError(error.errno, error.strerror, error.filename2) from None  # without the temporary name
     if hasattr(os, "O_DIRECTORY"):  # where the system lets a folder be synced
         descriptor = os.open(paths[0].parent, os.O_RDONLY | os.O_DIRECTORY)
         try:

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from gru_scratch.text.corpus import clean_lines
+from gru_scratch.text.corpus import check_encoding, clean_lines, not_utf8
 from gru_scratch.text.vocab import Vocab
 
 CHUNK_BYTES = 1 << 18
@@ -34,8 +34,9 @@ def read_pieces(
 ) -> Iterator[Piece]:
     """The text of a file in pieces, each ready to be counted or numbered by its kind of token.
 
-    Line ends \\r\\n and \\r become \\n, as Python reads a text file, unless the tokens are bytes. With the `cleaning`
-    "book" the text is cleaned line by line. `digest` is fed the bytes of the file; `progress` is told their number.
+    Line ends \\r\\n and \\r become \\n, as Python reads a text file, and a byte order mark is dropped, unless tokens
+    are bytes. With the `cleaning` "book" the text is cleaned line by line. `digest` is fed the bytes of the file;
+    `progress` is told their number.
 
     Raises ValueError with the place of a zero byte, or of one that is not UTF-8 (byte tokens take any).
     """
@@ -64,28 +65,19 @@ def _decode(chunks: Iterator[bytes], path: Path) -> Iterator[str]:
     line_ends = io.IncrementalNewlineDecoder(None, translate=True)
     read = 0
     for chunk in chunks:
-        zero = chunk.find(0)
-        if zero >= 0:
-            raise ValueError(f"{path} is not a text: byte {read + zero} is 0x00 (counted from 0)")
+        check_encoding(path, chunk, read)
         waiting = len(decode_bytes.getstate()[0])
         try:
             piece = line_ends.decode(decode_bytes.decode(chunk))
         except UnicodeDecodeError as error:
             raise not_utf8(path, read - waiting, error) from None
+        yield piece if read else piece.removeprefix("\ufeff")
         read += len(chunk)
-        yield piece
     waiting = len(decode_bytes.getstate()[0])
     try:
         yield line_ends.decode(decode_bytes.decode(b"", final=True), final=True)
     except UnicodeDecodeError as error:
         raise not_utf8(path, read - waiting, error) from None
-
-
-def not_utf8(path: Path, start: int, error: UnicodeDecodeError) -> ValueError:
-    """The error to raise for bytes that are no UTF-8 text, where what was decoded began at byte `start` of the file."""
-    bad = error.object[error.start]
-    place = start + error.start
-    return ValueError(f"{path} is not UTF-8 text: byte {place} is 0x{bad:02x} (counted from 0), {error.reason}")
 
 
 def _clean(pieces: Iterator[str]) -> Iterator[str]:
@@ -163,10 +155,13 @@ def count_tokens(pieces: Iterable[Piece], kind: str, min_freq: int = 0) -> Vocab
 
 
 def check_not_empty(vocab: Vocab, path: Path, cleaning: str) -> None:
-    """ValueError if the text has no token at all."""
+    """ValueError if the text has no token at all, or if all are too rare for the vocabulary."""
     if not vocab.token_freqs:
         why = "no letter from a to z: nothing is left of it after cleaning" if cleaning == "book" else "no token at all"
         raise ValueError(f"{path} holds {why}")
+    if len(vocab) == 1:
+        _, most = vocab.token_freqs[0]
+        raise ValueError(f"min_freq leaves no token of {path}: the most frequent one occurs {most:,} times")
 
 
 def number_type(vocab_size: int) -> np.dtype[Any]:

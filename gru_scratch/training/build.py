@@ -25,6 +25,7 @@ from gru_scratch.models.language import (
     RNNModelScratch,
 )
 from gru_scratch.training.config import TrainConfig
+from gru_scratch.training.memory import check_memory
 from gru_scratch.training.options import MachineOptions
 from gru_scratch.training.sentence_options import LayerOptions
 
@@ -38,8 +39,9 @@ def build_model(config: TrainConfig, vocab_size: int, device: torch.device, cell
     """A model with fresh parameters, drawn from PyTorch's global generator.
 
     textbook: the functions of `scratch/` for the book's own models, else a layer with the engine of that name.
-    fused: a layer with the engine of that name. Of the book's own models it has the parameters that `scratch/` draws.
     builtin: the layer of `torch.nn`.
+    auto, native, fused: a layer with the engine of that name. Of the book's own models it has the parameters that
+    `scratch/` draws.
 
     All but the book's own models are drawn from `torch.nn`'s distributions: weights of N(0, 0.01) let no signal through
     a stack of layers.
@@ -52,6 +54,9 @@ def build_model(config: TrainConfig, vocab_size: int, device: torch.device, cell
         ValueError: the model does not fit into memory; or as `resolve_cell`, and `check_cell` for a user's cell.
         FileNotFoundError: there is no file of the cell.
     """
+    H, width = config.num_hiddens, 8 if config.precision == "fp64" else 4
+    of_parameters = width * (config.num_layers * H * H + (H + config.embedding) * vocab_size)
+    check_memory(f"a {config.cell} of {H:,} hidden units", 2 * of_parameters)  # with their gradients
     try:
         if config.is_the_books:
             return _books_model(config, vocab_size, device)

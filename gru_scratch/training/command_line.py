@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import tyro
 
+from gru_scratch.engines.names import check_engine
+
 if TYPE_CHECKING:
     from gru_scratch.training.options import RunOptions
 
@@ -82,6 +84,8 @@ def read_run(
     folder: Path | None = first.parse_known_args(arguments)[0].resume
     before = stored(folder) if folder is not None else preset
     values = {**vars(before), "resume": folder}
+    if folder is None and values["engine"] == "auto":
+        values["engine"] = check_engine(None)  # the environment may name another
     given = read_groups(groups, values, arguments, description=description, prog=prog, otherwise=otherwise)
     del given["resume"]
     options = type(before)(**given)

@@ -34,7 +34,7 @@ Without options it is the book's: Dive into Deep Learning, chapters 8 and 9.
 examples:
   gru-scratch train --cell gru
   gru-scratch train --text book.txt --max-tokens -1 --minutes 10 --keep best
-  gru-scratch train --resume runs/gru-fused --epochs 1000"""
+  gru-scratch train --resume runs/gru --epochs 1000"""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,9 @@ class TextOptions:
     val_fraction: Annotated[float | None, Otherwise("0.1")] = None
     """Part to evaluate on, of what max-tokens leaves over. If it leaves nothing over, this part of the text, its end,
     is kept from training, but only where this option is given."""
-    val_tokens: int = 1_000_000
+    val_tokens: Annotated[
+        int | None, Otherwise("so many that evaluations read a tenth as much as training, and at most 1000000")
+    ] = None
     """Held-out tokens that are read at an evaluation, at most; -1 is all."""
     test_fraction: float = 0.0
     """Part of the text, its end, that is kept from training and from evaluations, and read once when the run ends."""
@@ -75,9 +77,10 @@ class ModelOptions:
     cell: str = "gru"
     """Recurrent cell: rnn, gru, lstm, mgu, cifg, peephole-lstm, layer-norm-gru, layer-norm-lstm, min-gru or min-lstm;
     or one of your own, as path/to/file.py:ClassName."""
-    engine: Engine = "fused"
-    """What the recurrence runs on: fused is fast, with gradients by hand; textbook takes the equations step by step,
-    with autograd; builtin is the layer of torch.nn, which has rnn, gru and lstm."""
+    engine: Engine = "auto"
+    """What the recurrence runs on: native is the cell's equations compiled to C; fused is PyTorch's operators, with
+    gradients by hand; textbook takes the equations step by step, with autograd; builtin is the layer of torch.nn, which
+    has rnn, gru and lstm; auto is the fastest that serves."""
     num_hiddens: int = 256
     """Hidden units."""
     num_layers: int = 1
@@ -150,7 +153,7 @@ class TrainConfig(RunOptions, ModelOptions, TextOptions):
         if self.reset_after is False:
             raise ValueError(
                 "engine builtin cannot reset before the product: nn.GRU's reset gate acts after it, and no choice of "
-                "parameters makes the two equal; engines fused and textbook have both"
+                "parameters makes the two equal; the other engines have both"
             )
 
     @property
@@ -175,7 +178,7 @@ class TrainConfig(RunOptions, ModelOptions, TextOptions):
 
     @property
     def folder_name(self) -> str:
-        return f"{self.cell_name}-{self.engine}"
+        return self.cell_name if self.engine == "auto" else f"{self.cell_name}-{self.engine}"
 
     @property
     def may_differ(self) -> tuple[str, ...]:
@@ -192,7 +195,7 @@ def check_builtin_cell(cell: str) -> None:
     if cell not in BUILTIN_CELLS:
         raise ValueError(
             f"engine builtin has the cells {', '.join(BUILTIN_CELLS)} of torch.nn alone, received {cell}: "
-            "engines fused and textbook have every cell"
+            "the other engines have every cell"
         )
 
 

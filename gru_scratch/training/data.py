@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -13,12 +14,14 @@ from gru_scratch.text.batches import Corpus
 from gru_scratch.text.corpus import Source, find_text, is_the_books
 from gru_scratch.text.stream import check_not_empty, count_tokens, encoder, read_pieces
 from gru_scratch.text.token_file import MappedTokens, Progress, open_token_file
-from gru_scratch.text.vocab import Vocab, join_tokens
+from gru_scratch.text.vocab import Vocab, join_tokens, split_tokens
 from gru_scratch.training.config import TrainConfig
+from gru_scratch.training.schedule import Bound, evaluation_tokens
 
 VAL_FRACTION = 0.1
 LARGE_TEXT_BYTES = 1 << 26
 """From this size on a text is read from a token file."""
+BOOK_PREFIXES = ("time traveller", "traveller")
 OPENING_TOKENS = 20
 
 
@@ -37,8 +40,8 @@ class RunText:
     """How the text was cleaned: book or raw."""
     num_tokens: int
     """Of the whole text."""
-    opening: str
-    """The text of its first tokens."""
+    prefixes: tuple[str, ...]
+    """What samples of the model continue: the book's two for the book's text, else the beginning of the text."""
     train: Corpus
     """Numbers of the tokens to train on, (N,)."""
     held_out: Corpus
@@ -55,12 +58,15 @@ class RunText:
         return torch.bincount(self.train, minlength=len(self.vocab))
 
 
-def read_run_text(config: TrainConfig, progress: Progress = lambda task, done, total: None) -> RunText:
+def read_run_text(
+    config: TrainConfig, progress: Progress = lambda task, done, total: None, planned: Bound | None = None
+) -> RunText:
     """Read, clean and number the text, and divide it.
 
     The last `test_fraction` is put aside. Of the rest, the first `max_tokens` tokens are for training. Held out is the
     first `val_fraction` (default 0.1) of those that this leaves over; if it leaves none, the last `val_fraction`, and
-    only if the option is given; at most `val_tokens` of it are read.
+    only if the option is given; at most `val_tokens` of it are read. Where those are not given they follow from
+    `planned`, the bound that the run was begun with (None: that of its options).
 
     A text of `LARGE_TEXT_BYTES` or more is read from its token file, which `progress` sees being made.
 
@@ -68,8 +74,10 @@ def read_run_text(config: TrainConfig, progress: Progress = lambda task, done, t
     """
     source = find_text(config.text)
     cleaning = config.cleaning
+    books = config.text is None or is_the_books(source.path)
     if cleaning == "auto":
-        cleaning = "book" if config.text is None or is_the_books(source.path) else "raw"
+        cleaning = "book" if books else "raw"
+    divided = partial(_divided, config, planned or Bound.of(config), books)
     if config.token_dir is not None or source.path.stat().st_size >= LARGE_TEXT_BYTES:
         made = open_token_file(
             source.path,
@@ -80,26 +88,34 @@ def read_run_text(config: TrainConfig, progress: Progress = lambda task, done, t
             progress=progress,
         )
         notice = "; ".join(filter(None, (source.notice, made.notice))) or None
-        return _divided(
-            config, Source(source.name, source.path, notice), made.sha256, made.vocab, cleaning, made.tokens
-        )
+        return divided(Source(source.name, source.path, notice), made.sha256, made.vocab, cleaning, made.tokens)
     digest = hashlib.sha256()
     pieces = list(read_pieces(source.path, config.tokens, cleaning, digest))
     vocab = count_tokens(pieces, config.tokens, config.min_freq)
     check_not_empty(vocab, source.path, cleaning)
     encode = encoder(vocab, config.tokens)
     tokens = torch.from_numpy(np.concatenate([encode(piece) for piece in pieces]).astype(np.int64))
-    return _divided(config, source, digest.hexdigest(), vocab, cleaning, tokens)
+    return divided(source, digest.hexdigest(), vocab, cleaning, tokens)
 
 
-def _divided(config: TrainConfig, source: Source, sha256: str, vocab: Vocab, cleaning: str, tokens: Corpus) -> RunText:
+def _divided(
+    config: TrainConfig,
+    planned: Bound,
+    books: bool,
+    source: Source,
+    sha256: str,
+    vocab: Vocab,
+    cleaning: str,
+    tokens: Corpus,
+) -> RunText:
     rest = tokens[: int(len(tokens) * (1 - config.test_fraction))] if config.test_fraction else tokens
     train, held_out, label = divide(rest, config.max_tokens, config.val_fraction)
-    if 0 <= config.val_tokens < len(held_out):
-        held_out = held_out[: config.val_tokens]
-        label = f"the first {config.val_tokens:,} tokens of {label}"
-    first = tokens[:OPENING_TOKENS]
-    numbers = first.windows(np.zeros(1, np.int64), len(first))[0] if isinstance(first, MappedTokens) else first
+    most = config.val_tokens
+    if most is None:
+        most = evaluation_tokens(config.eval_every, planned, config.batch_size * config.num_steps, len(train))
+    if 0 <= most < len(held_out):
+        held_out = held_out[:most]
+        label = f"the first {most:,} tokens of {label}"
     return RunText(
         source=source,
         sha256=sha256,
@@ -107,12 +123,24 @@ def _divided(config: TrainConfig, source: Source, sha256: str, vocab: Vocab, cle
         kind=config.tokens,
         cleaning=cleaning,
         num_tokens=len(tokens),
-        opening=join_tokens(vocab.to_tokens(numbers.tolist()), config.tokens),
+        prefixes=_prefixes(tokens, vocab, config.tokens, books),
         train=train,
         held_out=held_out,
         held_out_label=label,
         test=tokens[len(rest) :],
     )
+
+
+def _prefixes(tokens: Corpus, vocab: Vocab, kind: str, books: bool) -> tuple[str, ...]:
+    """The book's prefixes where the text is the book's and has their tokens; else the beginning of the text."""
+    if books and (known := [p for p in BOOK_PREFIXES if set(split_tokens(p, kind)) <= vocab.token_to_idx.keys()]):
+        return tuple(known)
+    first = tokens[:OPENING_TOKENS]
+    numbers = first.windows(np.zeros(1, np.int64), len(first))[0] if isinstance(first, MappedTokens) else first
+    opening = vocab.to_tokens([number for number in numbers.tolist() if number != vocab.unk] or [1])
+    if kind == "byte":
+        return ("".join(opening).encode("latin-1").decode("utf-8", "surrogateescape"),)
+    return (join_tokens(opening, kind),)
 
 
 def divide(tokens: Corpus, max_tokens: int, val_fraction: float | None) -> tuple[Corpus, Corpus, str]:

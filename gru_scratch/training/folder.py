@@ -150,6 +150,10 @@ class LoadedRun:
     model: Model
     cleaning: str
     """How the text of the run was cleaned: book or raw."""
+    text_path: Path
+    """Where the text of the run was."""
+    text_sha256: str
+    """Of the file of that text."""
 
 
 def load_run(
@@ -176,16 +180,19 @@ def load_run(
     files = RunFiles(folder, LANGUAGE_MODEL)
     with files.complete():
         config = TrainConfig.from_json(files.described["options"])
+        if engine is None and config.engine == "native":
+            engine = "auto"  # what was trained with a compiler at hand is read without one
         if engine is not None:
             config = config.under_engine(engine)
         cell_file = files.cell_file(config.cell, files.described["model"]["cell_file"], cell)
         vocab = Vocab.from_json(files.text("vocab.json"))
         model = build_model(config, len(vocab), device, cell_file)
         set_weights(config, model, files.weights(best=best))
-        cleaning = files.described["text"]["cleaning"]
+        text = files.described["text"]
+        found = LoadedRun(config, vocab, model, text["cleaning"], Path(text["path"]), text["sha256"])
     if isinstance(model, nn.Module):
         model.eval()
-    return LoadedRun(config, vocab, model, cleaning)
+    return found
 
 
 class RunFiles:

@@ -18,6 +18,8 @@ BOUNDS = ("epochs", "max_updates", "minutes")
 MAY_DIFFER: tuple[str, ...] = (*BOUNDS, "out", "device")
 """Options that may be others when a run goes on."""
 
+MOST_THREADS = 4096
+
 Options = TypeVar("Options", bound="RunOptions")
 
 
@@ -74,8 +76,9 @@ class MachineOptions:
 
     device: str = "auto"
     """One of cpu, cuda, cuda:N and mps; auto takes a GPU where there is one."""
-    threads: Annotated[int | None, Otherwise("PyTorch's own choice")] = None
-    """Threads of the processor that PyTorch may use."""
+    threads: Annotated[int | Literal["auto"] | None, Otherwise("as many as there are processors")] = None
+    """Threads of the processor that PyTorch may use. With auto the run measures once whether one or all are faster, and
+    keeps to it when it goes on."""
     precision: Literal["fp32", "bf16", "fp64"] = "fp32"
     """Numbers to compute in. With bf16 products are in bfloat16 and parameters in float32 (autocast)."""
     matmul_precision: Literal["highest", "high", "medium"] = "highest"
@@ -90,7 +93,7 @@ class MachineOptions:
 class FolderOptions:
     """Where the run is kept."""
 
-    out: Annotated[Path | None, Otherwise("runs/CELL-ENGINE, numbered where that is taken")] = None
+    out: Annotated[Path | None, Otherwise("runs/CELL or runs/CELL-ENGINE, numbered where that is taken")] = None
     """Folder to write, new or empty."""
     save_seconds: float = 10.0
     """Seconds between checkpoints; more where saving takes long, so that it takes a twentieth of the time at most."""
@@ -119,7 +122,11 @@ class RunOptions(OptimisationOptions, EndOptions, MachineOptions, FolderOptions)
         """Raise for what no run can use. A run with more options checks those after these."""
         check_choices(self)
         check_whole(self, ("batch_size", "epochs"), least=1)
-        check_whole(self, ("max_updates", "patience", "eval_every", "threads"), least=1)
+        check_whole(self, ("max_updates", "patience", "eval_every"), least=1)
+        if self.threads != "auto":
+            check_whole(self, ("threads",), least=1)
+            if self.threads is not None and self.threads > MOST_THREADS:
+                raise ValueError(f"threads must be at most {MOST_THREADS}, received {self.threads}")
         check_whole(self, ("seed", "warmup"), least=0)
         if self.seed >= 2**63:
             raise ValueError(f"seed must be below 2**63, received {self.seed}")
@@ -162,6 +169,10 @@ class RunOptions(OptimisationOptions, EndOptions, MachineOptions, FolderOptions)
             for name, hint in get_type_hints(cls).items()
             if Path in get_args(hint) and isinstance(options.get(name), str)
         }
+        if unknown := sorted(options.keys() - get_type_hints(cls).keys()):
+            raise ValueError(
+                f"a newer version of gru_scratch made this run: this one does not know its option {', '.join(unknown)}"
+            )
         try:
             return cls(**{**options, **paths})
         except TypeError as error:

@@ -1,4 +1,4 @@
-"""The processes that train one model together: how many, which is this, what they tell each other, how they stop.
+"""The processes that train one model together: how many, which is this, what they tell each other.
 
 `torchrun` starts them and sets their environment; without it there is one. Process 0 alone decides and writes.
 """
@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import os
 import re
-import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from types import FrameType
 
 import torch
 import torch.distributed as dist
@@ -103,22 +101,6 @@ def started_processes(device: torch.device) -> Iterator[Processes]:
         yield Processes(dist.get_rank(), dist.get_world_size())
     finally:
         dist.destroy_process_group()
-
-
-@contextmanager
-def stop_on_interrupt() -> Iterator[Callable[[], bool]]:
-    """Within the block, Ctrl-C makes the given function return True; a second one interrupts as it always does."""
-    wishes = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        wishes.append(number)
-        signal.signal(signal.SIGINT, before)
-
-    before = signal.signal(signal.SIGINT, note)
-    try:
-        yield lambda: bool(wishes)
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def explain(error: RuntimeError | MemoryError, processes: Processes) -> str | None:

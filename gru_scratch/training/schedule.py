@@ -14,6 +14,8 @@ from gru_scratch.training.options import EndOptions, OptimisationOptions
 
 EVALUATIONS = 50
 """How often in a run the held-out data are read, about."""
+MOST_VAL_TOKENS = 1_000_000
+"""That an evaluation reads where none are asked for."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +102,30 @@ class Evaluations:
         parts = [int(position.seconds / every) for position in (before, now)]
         return parts[0] < parts[1]
 
+    def count(self, updates: float) -> int:
+        """How many there are in a run of so many updates that is not bound by the clock."""
+        if self.eval_every is not None:
+            return max(1, math.ceil(updates / self.eval_every))
+        return math.ceil(self.planned.value / max(1, int(self.planned.value) // EVALUATIONS))
+
     def reads_held_out(self, now: Position) -> bool:
         """Whether the held-out data are read for a record that ends at `now`."""
         if self.eval_every is not None or self.planned.kind != "epochs":
             return True
         return now.epoch % max(1, int(self.planned.value) // EVALUATIONS) == 0
+
+
+def evaluation_tokens(eval_every: int | None, planned: Bound, batch_tokens: int, train_tokens: int) -> int:
+    """How many tokens an evaluation may read, for all to read at most a tenth as many as training does.
+
+    From counts alone, so that runs repeat. A run by the clock bounds its evaluations by their time instead.
+
+    Args:
+        batch_tokens: that an update reads.
+        train_tokens: of the part to train on.
+    """
+    if planned.kind == "minutes":
+        return MOST_VAL_TOKENS
+    updates = planned.value * (1 if planned.kind == "max_updates" else max(1, train_tokens // batch_tokens))
+    each = updates * batch_tokens / (10 * Evaluations(eval_every, planned).count(updates))
+    return max(2, min(MOST_VAL_TOKENS, int(each)))

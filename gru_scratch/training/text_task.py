@@ -20,6 +20,7 @@ from gru_scratch.text.batches import Batch, Epoch, SequenceLoader
 from gru_scratch.training.build import Model, get_weights, set_weights, state_from_rows, state_to_rows
 from gru_scratch.training.config import TrainConfig
 from gru_scratch.training.data import RunText
+from gru_scratch.training.engine import settle_engine
 from gru_scratch.training.evaluate import evaluate
 from gru_scratch.training.loop import batch_loss, detached, perplexity
 from gru_scratch.training.processes import ONE_PROCESS, Processes
@@ -40,16 +41,26 @@ class TextTask:
         device: torch.device,
         cell_file: CellFile | None = None,
         processes: Processes = ONE_PROCESS,
+        kept_engine: str | None = None,
     ) -> None:
-        """`cell_file` is the file that a user's cell was loaded from; None for a shipped cell.
+        """The task of a run, new or going on.
 
-        Raises ValueError for a text that is shorter than a batch.
+        Args:
+            cell_file: the file that a user's cell was loaded from; None for a shipped cell.
+            kept_engine: the engine that the run keeps to; None: the one that its options come to.
+
+        Raises ValueError for a text that is shorter than a batch, and for an engine that cannot run the model here.
         """
         self.config, self.model, self.text, self.device = config, model, text, device
         self.cell_file, self.processes = cell_file, processes
-        self.loader = SequenceLoader(
-            text.train, config.batch_size, config.num_steps, use_random_iter=config.sampling == "random"
-        )
+        try:
+            self.loader = SequenceLoader(
+                text.train, config.batch_size, config.num_steps, use_random_iter=config.sampling == "random"
+            )
+        except ValueError as error:
+            advice = "a smaller --batch-size or --num-steps makes it fit"
+            raise ValueError(f"{text.source.path}: {error}; {advice}") from None
+        self.engine = settle_engine(model, kept_engine)
         self.carries_state = config.sampling == "sequential"
         bfloat16 = config.precision == "bf16"
         self.alone = ForwardModel(model, device, bfloat16=bfloat16, compile=config.compile)
@@ -63,7 +74,7 @@ class TextTask:
     @property
     def title(self) -> str:
         config = self.config
-        return f"{config.cell_name} ({config.engine}, {config.num_hiddens} units) on {self.text.source.name}"
+        return f"{config.cell_name} ({self.engine}, {config.num_hiddens} units) on {self.text.source.name}"
 
     def epoch(self, generator: random.Random) -> Epoch:
         return self.loader.epoch(generator)
@@ -94,6 +105,8 @@ class TextTask:
     def identity(self) -> dict[str, Any]:
         return {
             "options": self.config.to_json(),
+            "engine": self.engine,
+            "threads": torch.get_num_threads(),
             "reset_after": self.config.resets_after,
             "cell_file": self._cell_file(),
             "text": self.text.sha256,
@@ -122,6 +135,7 @@ class TextTask:
             "options": self.config.to_json(),
             "model": {
                 "vocab_size": len(text.vocab),
+                "engine": self.engine,
                 "reset_after": self.config.resets_after,
                 "cell_file": self._cell_file(),
             },

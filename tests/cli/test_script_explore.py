@@ -94,6 +94,16 @@ def test_without_a_text_it_reads_the_start_of_the_runs_own(explore: RunScript, t
     assert explore(folder, "--out", "page.html", "--characters", 1200)[1].startswith("1,200 characters, ")
 
 
+def test_another_text_than_the_runs_own_is_refused(explore: RunScript, tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "own")
+    (tmp_path / "text.txt").write_text(SENTENCE + "a")
+    status, _, err = explore(folder, "--out", "page.html")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "the run was trained on another text than" in err
+    assert "--file names the text to read" in err
+    assert explore(folder, "--out", "page.html", "--file", tmp_path / "text.txt")[0] == 0
+
+
 @pytest.mark.parametrize(
     ("tokens", "text", "shown"),
     [

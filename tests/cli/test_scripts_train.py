@@ -42,7 +42,7 @@ def test_a_run_and_its_continuation(tmp_path: Path, text: Text, cell: str, engin
         assert f"\n{header}" in f"\n{done.stdout}"
     assert "trained on the first 300" in done.stdout
     assert re.search(r"^training perplexity \d+\.\d+, \d+\.\d tokens/sec on cpu$", done.stdout, re.MULTILINE)
-    assert "characters, the first 0.01 of the text that is not trained on\n" in done.stdout
+    assert "characters, the first 28 tokens of the first 0.01 of the text that is not trained on\n" in done.stdout
     assert re.search(
         r"^held-out perplexity \d+\.\d+ after epoch 4, lowest \d+\.\d+ after epoch \d$", done.stdout, re.MULTILINE
     )
@@ -83,7 +83,7 @@ def test_help_names_every_option_with_its_default(in_process: RunScript) -> None
     )
     for option in options.split():
         assert re.search(rf"--{option}\b", out), option
-    for default in ("default: gru", "default: fused", "default: 32", "default: 500", "default: 10000"):
+    for default in ("default: gru", "default: auto", "default: 32", "default: 500", "default: 10000"):
         assert default in " ".join(out.replace("│", " ").split())
 
 
@@ -105,10 +105,15 @@ BAD_OPTIONS = [
     (["--text", "nowhere.txt"], "there is no text file nowhere.txt"),
     (["--text", "."], "the folder ."),
     (["--text", "empty.txt"], "empty.txt is empty"),
-    (["--text", "binary.bin"], "byte 3 is 0x00"),
+    (["--text", "binary.bin"], "byte 3 is 0x00 (counted from 0); convert it, or train on its bytes with --tokens byte"),
     (["--text", "latin.txt"], "byte 4 is 0xe9"),
+    (["--text", "utf16.txt"], "utf16.txt is in UTF-16 or UTF-32: expected UTF-8; convert it, or"),
+    (["--text", "short.txt", "--min-freq", "9"], "min_freq leaves no token of short.txt: the most frequent one occurs"),
     (["--text", "digits.txt", "--cleaning", "book"], "no letter from a to z"),
-    (["--text", "short.txt"], "it has 20 tokens, and one batch of 32 sequences of 35 steps needs 1156"),
+    (
+        ["--text", "short.txt"],
+        "short.txt: the text is too short: it has 20 tokens, and one batch of 32 sequences of 35 steps needs 1156",
+    ),
     (["--out", "taken"], "the run folder taken is not empty"),
     (["--out", "short.txt"], "cannot make the run folder short.txt: File exists"),
 ]
@@ -120,6 +125,7 @@ BAD_OPTIONS = [
 def test_bad_input_to_train(in_process: RunScript, text: Text, options: list[str], said: str) -> None:
     Path("empty.txt").touch()
     Path("binary.bin").write_bytes(b"abc\0def")
+    Path("utf16.txt").write_text("words", "utf-16")
     Path("latin.txt").write_bytes(b"cafe\xe9 ")
     Path("digits.txt").write_text("1 2 3\n")
     Path("short.txt").write_text("far too short a text")
@@ -169,6 +175,11 @@ def test_bad_input_to_generate(in_process: RunScript, trained: Path, options: li
     status, out, err = in_process("generate", trained, *options)
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert said in err
+
+
+def test_options_that_temperature_0_leaves_idle(in_process: RunScript, trained: Path) -> None:
+    status, _, err = in_process("generate", trained, "--temperature", 0, "--top-k", 3, "--length", 3)
+    assert (status, err) == (0, "note: --top-k has no effect: --temperature 0 always takes the likeliest\n")
 
 
 def test_run_folders_that_are_none(in_process: RunScript, trained: Path) -> None:
@@ -255,7 +266,7 @@ def test_a_second_run_gets_a_folder_of_its_own(in_process: RunScript, text: Text
     for _ in range(2):
         status, _, _ = in_process("train", "--text", text.path, *SMALL, "--epochs", 1, "--cell", "rnn")
         assert status == 0
-    assert sorted(path.name for path in Path("runs").iterdir()) == ["rnn-fused", "rnn-fused-2"]
+    assert sorted(path.name for path in Path("runs").iterdir()) == ["rnn", "rnn-2"]
 
 
 def test_a_text_without_the_books_letters_is_continued_from_its_own_opening(in_process: RunScript) -> None:

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from gru_scratch import GRU, RNNModel
 from gru_scratch.generate.continuation import (
-    BOOK_PREFIXES,
     check_prefix,
     clean_prefix,
     continuation,
@@ -26,6 +25,7 @@ from gru_scratch.generate.continuation import (
 from gru_scratch.text.vocab import Vocab, split_tokens, token_writer
 from gru_scratch.training.build import build_model, get_weights, set_weights
 from gru_scratch.training.config import TrainConfig
+from gru_scratch.training.data import BOOK_PREFIXES
 
 CPU = torch.device("cpu")
 VOCAB = Vocab(list("time traveller and other words"))
@@ -125,11 +125,11 @@ def test_prefixes_are_cleaned_as_texts_are() -> None:
 
 def test_samples_use_the_books_prefixes_or_the_texts_own_opening() -> None:
     net = lively_model("gru", "textbook")
-    lines = samples(net, VOCAB, CPU, opening="other words")
+    lines = samples(net, VOCAB, CPU, BOOK_PREFIXES)
     assert [line[: len(prefix)] for line, prefix in zip(lines, BOOK_PREFIXES, strict=True)] == list(BOOK_PREFIXES)
     small = Vocab(list("abc"))
     model = build_model(TrainConfig(num_hiddens=4), len(small), CPU)
-    assert [line[:3] for line in samples(model, small, CPU, opening="cab", length=5)] == ["cab"]
+    assert [line[:3] for line in samples(model, small, CPU, ["cab"], length=5)] == ["cab"]
 
 
 @pytest.mark.parametrize(("cell", "engine"), [("gru", "fused"), ("lstm", "textbook"), ("gru", "builtin")])

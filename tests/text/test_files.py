@@ -56,6 +56,14 @@ def test_what_fails_within_leaves_the_old_file_alone(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_an_error_names_the_file_that_was_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "file").mkdir()
+    for path in (tmp_path / "file", tmp_path / "nowhere" / "file"):
+        with pytest.raises(OSError, match=r"file'$") as error:
+            write_atomically(path, b"new")
+        assert ".tmp" not in str(error.value)
+
+
 class TestFolders:
     def test_numbers_are_added_to_names_that_are_taken(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)

@@ -199,8 +199,8 @@ def test_raw_keeps_the_characters_of_the_file(tmp_path: Path) -> None:
     [
         (b"", "is empty"),
         (b"caf\xe9 au lait", "is not UTF-8 text: byte 3 is 0xe9"),
-        (b"\xff\xfea\x00", "is not a text: byte 3 is 0x00"),
-        (b"abc\x00def", "is not a text: byte 3 is 0x00"),
+        (b"\xff\xfea\x00", "is in UTF-16 or UTF-32: expected UTF-8"),
+        (b"abc\x00def", "is not UTF-8 text: byte 3 is 0x00"),
         (b"ends early \xe2\x82", "is not UTF-8 text: byte 11 is 0xe2"),
     ],
 )

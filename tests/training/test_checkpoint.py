@@ -120,7 +120,13 @@ class TestWriting:
         assert [json.loads(line) for line in lines] == trainer.state.history
         config = json.loads((run_folder / "config.json").read_text())
         assert config["options"]["num_hiddens"] == 6
-        assert config["model"] == {"vocab_size": len(trainer.task.text.vocab), "reset_after": False, "cell_file": None}
+        expected = {
+            "vocab_size": len(trainer.task.text.vocab),
+            "engine": trainer.task.engine,
+            "reset_after": False,
+            "cell_file": None,
+        }
+        assert config["model"] == expected
         assert (run_folder / "curve.png").read_bytes().startswith(b"\x89PNG")
 
     def test_a_run_that_is_ended_at_any_moment_of_saving_can_be_read(
@@ -150,7 +156,7 @@ class TestCreateFolder:
     def test_default_names_are_numbered(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
         made = [create_folder(TrainConfig()) for _ in range(3)]
-        assert [str(path) for path in made] == ["runs/gru-fused", "runs/gru-fused-2", "runs/gru-fused-3"]
+        assert [str(path) for path in made] == ["runs/gru", "runs/gru-2", "runs/gru-3"]
 
     def test_an_empty_folder_is_taken_and_one_that_holds_something_is_not(self, tmp_path: Path) -> None:
         out = tmp_path / "a" / "b"

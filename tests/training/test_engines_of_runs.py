@@ -13,13 +13,16 @@ from support.own_cell import OWN_CELL
 from torch import Tensor, nn
 
 from gru_scratch.cells import CELLS, CellFile
+from gru_scratch.engines import choice
 from gru_scratch.layers import GRU, LSTM, Recurrent
 from gru_scratch.models.language import RNNModel, RNNModelScratch
 from gru_scratch.text.corpus import Text
 from gru_scratch.training.build import build_model, count_parameters, find_cell_file, get_weights, set_weights
-from gru_scratch.training.config import TrainConfig
+from gru_scratch.training.checkpoint import write_files
+from gru_scratch.training.config import TrainConfig, parse
 from gru_scratch.training.data import read_run_text
-from gru_scratch.training.folder import load_run, save_run
+from gru_scratch.training.engine import kept_engine
+from gru_scratch.training.folder import load_run, read_state, save_run
 from gru_scratch.training.text_task import TextTask
 from gru_scratch.training.trainer import Trainer
 
@@ -27,13 +30,17 @@ CPU = torch.device("cpu")
 SMALL = TrainConfig(batch_size=4, num_steps=7, num_hiddens=12, epochs=4, max_tokens=300, val_fraction=0.001)
 
 
-def small_run(text: Text, **options: Any) -> Trainer[TextTask]:
+def small_run(text: Text, kept_engine: str | None = None, **options: Any) -> Trainer[TextTask]:
     config = dataclasses.replace(SMALL, text=text.path, **options)
     run_text = read_run_text(config)
     torch.manual_seed(config.seed)
     cell_file = find_cell_file(config)
     model = build_model(config, len(run_text.vocab), CPU, cell_file)
-    return Trainer(TextTask(config, model, run_text, CPU, cell_file))
+    return Trainer(TextTask(config, model, run_text, CPU, cell_file, kept_engine=kept_engine))
+
+
+def no_run(folder: Path) -> TrainConfig:
+    raise AssertionError(folder)
 
 
 def losses(trainer: Trainer[TextTask]) -> list[float]:
@@ -195,6 +202,58 @@ class TestGoingOn:
         assert said(small_run(text, cell="gru", engine="builtin"), "textbook") == "read"
         assert "cannot reset before the product" in said(small_run(text, cell="gru"), "builtin")
         assert "received mgu" in said(small_run(text, cell="mgu"), "builtin")
+
+
+class TestTheEngineThatRan:
+    def test_it_is_noted_beside_what_was_asked(self, text: Text, tmp_path: Path) -> None:
+        run = small_run(text, engine="auto")
+        assert run.task.engine == run.task.model.rnn.engine != "auto"  # type: ignore[union-attr]
+        save_run(tmp_path, run, "")
+        described = json.loads((tmp_path / "config.json").read_text())
+        assert (described["options"]["engine"], described["model"]["engine"]) == ("auto", run.task.engine)
+        assert read_state(tmp_path).record["engine"] == run.task.engine
+        noted = [small_run(text, engine=engine).task.engine for engine in ("textbook", "fused", "builtin")]
+        assert noted == ["textbook", "fused", "builtin"]
+
+    def test_a_run_keeps_to_it_unless_another_is_asked_for(self, text: Text) -> None:
+        auto = dataclasses.replace(SMALL, text=text.path)
+        identity = {"options": auto.to_json(), "engine": "textbook"}
+        assert kept_engine(auto, identity) == "textbook"
+        assert kept_engine(dataclasses.replace(auto, engine="fused"), identity) is None
+        assert kept_engine(auto, {"options": auto.to_json()}) is None  # of an earlier version
+        run = small_run(text, kept_engine="textbook")
+        assert run.task.engine == run.task.model.rnn.engine == "textbook"  # type: ignore[union-attr]
+
+    def test_one_that_is_not_to_be_had_is_refused_with_what_to_do(
+        self, text: Text, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(choice, "native_refusal", lambda *layer: "there is no C compiler")
+        with pytest.raises(ValueError, match="there is no C compiler; --engine auto takes"):
+            small_run(text, engine="native")
+        with pytest.raises(ValueError, match="no C compiler; the run was made with native; --engine fused goes on"):
+            small_run(text, kept_engine="native")
+        assert small_run(text).task.engine == "fused"
+        assert small_run(text, cell="lstm").task.engine == "builtin"
+
+    def test_folders_are_named_by_what_was_asked(self) -> None:
+        names = [TrainConfig(engine=engine).folder_name for engine in ("auto", "textbook")]  # type: ignore[arg-type]
+        assert names == ["gru", "gru-textbook"]
+
+    def test_the_environment_replaces_the_default_only(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("GRU_SCRATCH_ENGINE", "textbook")
+        assert parse([], no_run)[0].engine == "textbook"
+        assert parse(["--engine", "fused"], no_run)[0].engine == "fused"
+        assert parse(["--resume", "runs/a"], lambda folder: TrainConfig(engine="fused"))[0].engine == "fused"
+        monkeypatch.setenv("GRU_SCRATCH_ENGINE", "warp")
+        with pytest.raises(ValueError, match="received 'warp', from the environment variable GRU_SCRATCH_ENGINE"):
+            parse([], no_run)
+
+    def test_a_native_run_is_read_without_a_compiler(self, text: Text, tmp_path: Path) -> None:
+        save_run(tmp_path, small_run(text), "")
+        described = json.loads((tmp_path / "config.json").read_text())
+        described["options"]["engine"] = "native"
+        write_files(tmp_path, {"config.json": json.dumps(described).encode()})
+        assert load_run(tmp_path, CPU).config.engine == "auto"
 
 
 class TestCellsOfOnesOwn:

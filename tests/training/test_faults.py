@@ -318,7 +318,7 @@ class TestTexts:
             found.append(read_run_text(TrainConfig(text=tmp_path / name)))
         assert [text.vocab.idx_to_token for text in found] == [found[0].vocab.idx_to_token] * 3
         assert [text.train.tolist() for text in found] == [found[0].train.tolist()] * 3  # type: ignore[union-attr]
-        assert found[0].opening == "one line\nanother\n"
+        assert found[0].prefixes == ("one line\nanother\n",)
 
     @pytest.mark.parametrize("engine", ["fused", "textbook", "builtin"])
     def test_one_repeated_character(self, tmp_path: Path, engine: str) -> None:

@@ -103,5 +103,7 @@ def test_options_of_a_run_of_another_kind_are_checked_likewise() -> None:
         RunOptions(optimizer="adam")  # type: ignore[arg-type]
     made = RunOptions(epochs=3, out=Path("runs/x"))
     assert RunOptions.from_json(made.to_json()) == made
+    with pytest.raises(ValueError, match=r"a newer version of gru_scratch made this run: .* its option warp"):
+        RunOptions.from_json({**made.to_json(), "warp": 9})
     with pytest.raises(ValueError, match="made with epochs 3, which may grow but not become 2"):
         RunOptions(epochs=2).check_goes_on(made.to_json())

@@ -57,6 +57,8 @@ class ForecastArguments(ForecastOptions):
     """A first look: 200 updates, whatever the option says."""
     save_series: Path | None = None
     """New CSV file to write the series into, as columns step and value."""
+    threads: int = 1
+    """Threads of the processor; the matrices are small, so that a second one seldom gains anything."""
     out: Path | None = None
     """Folder to write, new or empty (None: runs/forecast, with a number added if that is taken)."""
 

@@ -6,7 +6,9 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from gru_scratch.text.corpus import check_file, clean_lines, split_lines
+import pooch
+
+from gru_scratch.text.corpus import Source, check_file, clean_lines, find_text, split_lines
 from gru_scratch.text.stream import read_pieces
 from gru_scratch.text.vocab import UNKNOWN, split_tokens
 from gru_scratch.training.folder import LoadedRun
@@ -42,6 +44,20 @@ def tokens_of_file(run: LoadedRun, path: Path, most: int | None = None) -> list[
             break
     _check_left(tokens, str(path), run.cleaning)
     return with_unknown(run, tokens[:most])
+
+
+def find_own_text(run: LoadedRun) -> Source:
+    """The text that the run was trained on, where it was then, or where it is found now.
+
+    Raises ValueError if it has changed or another is found; FileNotFoundError if none is.
+    """
+    found = find_text(run.config.text)
+    for source in (Source(found.name, run.text_path), found):
+        if source.path.is_file() and pooch.file_hash(str(source.path)) == run.text_sha256:
+            return source
+    raise ValueError(
+        f"the run was trained on another text than {found.path}, by its SHA-256: --file names the text to read"
+    )
 
 
 def with_unknown(run: LoadedRun, tokens: Sequence[str]) -> list[str]:

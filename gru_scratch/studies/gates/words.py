@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
+import sys
+import textwrap
 from dataclasses import dataclass
 
 from gru_scratch.cells import (
@@ -117,7 +120,7 @@ def equation(cell: Cell, name: str) -> str:
 
     Of lines for different options of the cell (``reset_after=True:``) it is the one that holds.
     """
-    for line in (inspect.getdoc(type(cell)) or "").splitlines():
+    for line in _docstring(type(cell)).splitlines():
         left, equals, right = line.partition("=")
         names = [part.strip().removesuffix("'") for part in left.split(",")]
         if not equals or name not in names or not _holds(cell, right):
@@ -127,6 +130,18 @@ def equation(cell: Cell, name: str) -> str:
         shown = f"{re.sub(' +', ' ', left.strip())} = {re.sub(' +', ' ', formula)}"
         return f"{shown}   ({'; '.join(notes)})" if notes else shown
     return ""
+
+
+def _docstring(kind: type) -> str:
+    """Of a class; from its source where Python keeps no docstrings (``python -OO``)."""
+    kept = inspect.getdoc(kind)
+    if kept is not None or sys.flags.optimize < 2:
+        return kept or ""
+    try:
+        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+    except (OSError, SyntaxError):
+        return ""
+    return (ast.get_docstring(definition) if isinstance(definition, ast.ClassDef) else None) or ""
 
 
 def _holds(cell: Cell, text: str) -> bool:

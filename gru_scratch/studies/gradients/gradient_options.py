@@ -33,8 +33,8 @@ class GradientOptions:
     def __post_init__(self) -> None:
         """Raise ValueError, in one sentence, for the first option that no run can use."""
         check_counts(self, "span", "sequences", "num_hiddens", "batch_size", "num_steps")
-        if not self.looks or min(self.looks) < 0:
-            raise ValueError(f"looks must be updates from 0 on, received {list(self.looks)}")
+        if not self.looks or min(self.looks) < 0 or list(self.looks) != sorted(set(self.looks)):
+            raise ValueError(f"looks must be updates from 0 on, each later than the last, received {list(self.looks)}")
         check_rate(self.lr)
         if not (math.isfinite(self.clip) and self.clip > 0):
             raise ValueError(f"clip must be a finite number above 0, received {self.clip}")
@@ -54,6 +54,8 @@ class GradientArguments(GradientOptions):
     """Train on this many characters from the start of the text."""
     quick: bool = False
     """A first look: one seed, and updates 0, 100 and 200, whatever the options say."""
+    threads: int = 1
+    """Threads of the processor; the matrices are small, so that a second one seldom gains anything."""
     out: Path | None = None
     """Folder to write, new or empty (None: runs/gradients, with a number added if that is taken)."""
 

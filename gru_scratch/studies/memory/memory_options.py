@@ -72,6 +72,8 @@ class MemoryArguments(MemoryOptions):
     """Seed of the first of them."""
     quick: bool = False
     """A first look: lengths 10, 50 and 200 and at most 300 updates, where these options are not given."""
+    threads: int = 1
+    """Threads of the processor; the matrices are small, so that a second one seldom gains anything."""
     out: Path | None = None
     """Folder to write, new or empty (None: runs/memory-TASK, with a number added if that is taken)."""
 

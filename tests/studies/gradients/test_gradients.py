@@ -203,7 +203,16 @@ def test_pictures_of_vanished_and_exploded_gradients() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("span", 0), ("sequences", 0), ("looks", ()), ("looks", (-1,)), ("lr", 0.0), ("clip", math.inf), ("num_steps", 0)],
+    [
+        ("span", 0),
+        ("sequences", 0),
+        ("looks", ()),
+        ("looks", (-1,)),
+        ("looks", (5, 3)),
+        ("lr", 0.0),
+        ("clip", math.inf),
+        ("num_steps", 0),
+    ],
 )
 def test_options_that_no_run_can_use(name: str, value: object) -> None:
     with pytest.raises(ValueError, match=f"{name} must be"):

@@ -1,0 +1,84 @@
+"""Commands on a real machine: signals that end them, and streams that are closed. Each is a process of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from support.paths import ROOT
+
+from gru_scratch.text.corpus import Text
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has other signals, and another shell")
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+SMALL = ["--num-hiddens", "8", "--batch-size", "4", "--num-steps", "7", "--max-tokens", "300", "--val-fraction", "0.01"]
+
+
+def interrupted(number: int, made: Path, cwd: Path, *words: object) -> tuple[int, str, str]:
+    """A command that gets a signal once the file `made` is there: its status, stdout and stderr."""
+    command = [sys.executable, "-m", "gru_scratch", *map(str, words)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=cwd, stdout=pipe, stderr=pipe, text=True, env=ENVIRONMENT) as process:
+        for _ in range(1200):
+            if made.exists() or process.poll() is not None:
+                break
+            time.sleep(0.05)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    return process.returncode, out, err
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_signal_saves_and_ends_a_run_as_ctrl_c_does(tmp_path: Path, text: Text, name: str) -> None:
+    endless = ["train", "--text", text.path, *SMALL, "--epochs", 10**6, "--out", "run"]
+    number = getattr(signal, name)
+    status, out, err = interrupted(number, tmp_path / "run" / "curve.png", tmp_path, *endless)
+    assert (status, "Traceback" in err) == (128 + number, False)
+    assert err.endswith("saved in run\n")
+    assert "\ntraining perplexity " in out
+    assert (tmp_path / "run" / "metrics.jsonl").read_text().count("\n") >= 1
+
+
+def test_a_study_keeps_what_it_has(tmp_path: Path) -> None:
+    study = ["memory", "--cells", "rnn", "--lengths", 2, 2000, "--updates", 10**6, "--seeds", 1, "--out", "study"]
+    status, out, err = interrupted(signal.SIGTERM, tmp_path / "study" / "memory-recall.json", tmp_path, *study)
+    assert (status, err) == (143, "interrupted\n")
+    assert "wrote study/memory-recall.json, study/memory-recall.png" in out
+
+
+def test_a_signal_that_is_ignored_stays_so(tmp_path: Path) -> None:
+    """As SIGHUP is under nohup."""
+    code = (
+        "import os, signal; from gru_scratch.training.interrupts import raised\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "with raised(): os.kill(os.getpid(), signal.SIGHUP)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_run_with_closed_streams_comes_to_its_end(tmp_path: Path, text: Text, closed: str) -> None:
+    words = f"train --text '{text.path}' {' '.join(SMALL)} --epochs 2 --out run"
+    command = f"'{sys.executable}' -m gru_scratch {words} {closed}"
+    done = subprocess.run(command, shell=True, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False)
+    assert (tmp_path / "run" / "metrics.jsonl").read_text().count("\n") == 2
+
+
+def test_equations_are_there_where_python_keeps_no_docstrings() -> None:
+    code = (
+        "from gru_scratch.cells import GRUEquations\n"
+        "from gru_scratch.studies.gates.words import equation\n"
+        "print(equation(GRUEquations(), 'z'))\n"
+    )
+    printed = [
+        subprocess.run([sys.executable, *flags, "-c", code], env=ENVIRONMENT, capture_output=True, check=True).stdout
+        for flags in ([], ["-OO"])
+    ]
+    assert printed[0] == printed[1] != b"\n"
