@@ -16,6 +16,7 @@ from gru_scratch.cells.layer_norm import LayerNormGRUEquations, LayerNormLSTMEqu
 from gru_scratch.cells.lstm import LSTMEquations
 from gru_scratch.cells.make import make_cell
 from gru_scratch.cells.mgu import MGUEquations
+from gru_scratch.cells.minimal import MinGRUEquations, MinLSTMEquations
 from gru_scratch.cells.peephole import PeepholeLSTMEquations
 from gru_scratch.cells.rnn import RNNEquations
 from gru_scratch.cells.user import CELLS, CellFile, is_path, load_cell, resolve_cell
@@ -34,6 +35,8 @@ __all__ = [
     "LayerNormGRUEquations",
     "LayerNormLSTMEquations",
     "MGUEquations",
+    "MinGRUEquations",
+    "MinLSTMEquations",
     "Param",
     "PeepholeLSTMEquations",
     "PreActivations",

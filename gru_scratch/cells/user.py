@@ -18,6 +18,7 @@ from gru_scratch.cells.gru import GRUEquations
 from gru_scratch.cells.layer_norm import LayerNormGRUEquations, LayerNormLSTMEquations
 from gru_scratch.cells.lstm import LSTMEquations
 from gru_scratch.cells.mgu import MGUEquations
+from gru_scratch.cells.minimal import MinGRUEquations, MinLSTMEquations
 from gru_scratch.cells.peephole import PeepholeLSTMEquations
 from gru_scratch.cells.rnn import RNNEquations
 
@@ -31,6 +32,8 @@ CELLS: Mapping[str, type[Cell]] = MappingProxyType(
         "peephole-lstm": PeepholeLSTMEquations,
         "layer-norm-gru": LayerNormGRUEquations,
         "layer-norm-lstm": LayerNormLSTMEquations,
+        "min-gru": MinGRUEquations,
+        "min-lstm": MinLSTMEquations,
     }
 )
 """The shipped cells by the names that a command line knows them by."""

@@ -2,213 +2,182 @@
 
     from gru_scratch import d2l             # where the book has: from d2l import torch as d2l
 
-The same calls give the same numbers, bit for bit, and print the same lines. Models, batches, the training loop and
-generation are the library's own; here are only the book's signatures. This module alone prints, as the book does.
+The same calls give the same numbers, bit for bit, and print the same lines. Models, batches, the training loop,
+attention and generation are the library's own; here are only the book's signatures. This room alone prints, as the
+book does. The names of edition 1.0 are in `gru_scratch.d2l.v1`.
 """
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
-from typing import Any
+import os
 
 import torch
 from matplotlib import pyplot as plt
-from torch import Tensor, nn
 
-from gru_scratch.d2l.notebook import Animator, plot, set_axes, set_figsize, use_svg_display
-from gru_scratch.generate.continuation import continuation
+from gru_scratch.d2l import files
+from gru_scratch.d2l.encoder_decoder import AttentionDecoder, Decoder, DotProductAttention, Encoder, masked_softmax
+from gru_scratch.d2l.files import DATA_HUB, DATA_URL, download_extract
+from gru_scratch.d2l.language import (
+    SeqDataLoader,
+    load_corpus_time_machine,
+    load_data_time_machine,
+    predict_ch8,
+    read_time_machine,
+    train_ch8,
+    train_epoch_ch8,
+)
+from gru_scratch.d2l.notebook import (
+    Animator,
+    plot,
+    set_axes,
+    set_figsize,
+    show_heatmaps,
+    show_list_len_pair_hist,
+    use_svg_display,
+)
+from gru_scratch.d2l.sentences import (
+    build_array_nmt,
+    load_data_nmt,
+    preprocess_nmt,
+    read_data_nmt,
+    tokenize_nmt,
+    truncate_pad,
+)
+from gru_scratch.d2l.seq2seq import (
+    AdditiveAttention,
+    EncoderDecoder,
+    MaskedSoftmaxCELoss,
+    Seq2SeqEncoder,
+    bleu,
+    predict_seq2seq,
+    sequence_mask,
+    train_seq2seq,
+)
+from gru_scratch.d2l.tensors import (
+    abs,
+    arange,
+    argmax,
+    astype,
+    concat,
+    cos,
+    cosh,
+    exp,
+    eye,
+    linspace,
+    log,
+    matmul,
+    meshgrid,
+    normal,
+    numpy,
+    ones,
+    rand,
+    reduce_sum,
+    reshape,
+    sin,
+    sinh,
+    size,
+    stack,
+    tanh,
+    tensor,
+    to,
+    transpose,
+    zeros,
+)
+from gru_scratch.d2l.tools import Accumulator, Timer, cpu, gpu, load_array, num_gpus, try_gpu
 from gru_scratch.models.language import RNNModel, RNNModelScratch
-from gru_scratch.text.batches import Batch, seq_data_iter_random, seq_data_iter_sequential
-from gru_scratch.text.corpus import clean_lines, load_text
+from gru_scratch.text.batches import seq_data_iter_random, seq_data_iter_sequential
 from gru_scratch.text.vocab import Vocab, count_corpus, tokenize
-from gru_scratch.training.loop import train_epoch
 from gru_scratch.training.update import grad_clipping, sgd
 
 __all__ = [
+    "DATA_HUB",
+    "DATA_URL",
     "Accumulator",
+    "AdditiveAttention",
     "Animator",
+    "AttentionDecoder",
+    "Decoder",
+    "DotProductAttention",
+    "Encoder",
+    "EncoderDecoder",
+    "MaskedSoftmaxCELoss",
     "RNNModel",
     "RNNModelScratch",
+    "Seq2SeqEncoder",
     "SeqDataLoader",
     "Timer",
     "Vocab",
+    "abs",
+    "arange",
+    "argmax",
+    "astype",
+    "bleu",
+    "build_array_nmt",
+    "concat",
+    "cos",
+    "cosh",
     "count_corpus",
+    "download",
+    "download_extract",
+    "exp",
+    "eye",
     "grad_clipping",
+    "linspace",
+    "load_array",
     "load_corpus_time_machine",
+    "load_data_nmt",
     "load_data_time_machine",
+    "log",
+    "masked_softmax",
+    "matmul",
+    "meshgrid",
+    "normal",
+    "numpy",
+    "ones",
     "plot",
     "plt",
     "predict_ch8",
+    "predict_seq2seq",
+    "preprocess_nmt",
+    "rand",
+    "read_data_nmt",
     "read_time_machine",
+    "reduce_sum",
     "reshape",
     "seq_data_iter_random",
     "seq_data_iter_sequential",
+    "sequence_mask",
     "set_axes",
     "set_figsize",
     "sgd",
+    "show_heatmaps",
+    "show_list_len_pair_hist",
+    "sin",
+    "sinh",
     "size",
+    "stack",
+    "tanh",
     "tensor",
+    "to",
     "tokenize",
+    "tokenize_nmt",
     "train_ch8",
     "train_epoch_ch8",
+    "train_seq2seq",
+    "transpose",
+    "truncate_pad",
+    "try_all_gpus",
     "try_gpu",
     "use_svg_display",
+    "zeros",
 ]
 
-Updater = torch.optim.Optimizer | Callable[[int], object]
-tensor = torch.tensor
+
+def download(name: str, cache_dir: str | os.PathLike[str] = "../data") -> str:
+    """The path of a file of `DATA_HUB`: as it is at hand, or as it is fetched into `cache_dir`."""
+    return files.download(name, cache_dir)
 
 
-def reshape(x: Tensor, *shape: Any) -> Tensor:
-    return x.reshape(*shape)
-
-
-def size(x: Tensor) -> int:
-    """How many numbers a tensor holds."""
-    return x.numel()
-
-
-# ------------------------------------------------------------------------------------------------ text (8.2, 8.3)
-
-
-def read_time_machine() -> list[str]:
-    """The cleaned lines of The Time Machine.
-
-    Where it is neither at hand nor to be had, they are the shipped story's, and one line on stderr says so.
-    """
-    text = load_text()
-    if text.notice:
-        print(text.notice, file=sys.stderr)
-    return clean_lines(text.raw)
-
-
-def load_corpus_time_machine(max_tokens: int = -1) -> tuple[list[int], Vocab]:
-    """The numbers of the text's characters and its vocabulary.
-
-    With `max_tokens` above 0 there are at most so many numbers; the vocabulary is always the whole text's.
-    """
-    characters = "".join(read_time_machine())
-    vocab = Vocab(characters)
-    corpus: list[int] = vocab.encode(characters).tolist()
-    return corpus[:max_tokens] if max_tokens > 0 else corpus, vocab
-
-
-class SeqDataLoader:
-    """Batches of The Time Machine; one epoch each time it is iterated over."""
-
-    def __init__(self, batch_size: int, num_steps: int, use_random_iter: bool, max_tokens: int) -> None:
-        self.data_iter_fn = seq_data_iter_random if use_random_iter else seq_data_iter_sequential
-        self.corpus, self.vocab = load_corpus_time_machine(max_tokens)
-        self.batch_size, self.num_steps = batch_size, num_steps
-
-    def __iter__(self) -> Iterator[Batch]:
-        return self.data_iter_fn(self.corpus, self.batch_size, self.num_steps)
-
-
-def load_data_time_machine(
-    batch_size: int, num_steps: int, use_random_iter: bool = False, max_tokens: int = 10000
-) -> tuple[SeqDataLoader, Vocab]:
-    """The loader of The Time Machine and its vocabulary."""
-    data_iter = SeqDataLoader(batch_size, num_steps, use_random_iter, max_tokens)
-    return data_iter, data_iter.vocab
-
-
-# ------------------------------------------------------------------------------------------------ training (8.5)
-
-
-def predict_ch8(prefix: Sequence[str], num_preds: int, net: Any, vocab: Any, device: Any) -> str:
-    """`prefix` and the `num_preds` likeliest characters after it; a character that the vocabulary lacks is `<unk>`."""
-    numbers = [vocab[token] for token in prefix]
-    following = islice(continuation(net, numbers, device), num_preds)
-    return "".join(vocab.to_tokens([*numbers, *following]))
-
-
-def train_epoch_ch8(
-    net: Any, train_iter: Iterable[Batch], loss: Any, updater: Updater, device: Any, use_random_iter: bool
-) -> tuple[float, float]:
-    """One epoch with gradients clipped at 1: the perplexity and the tokens per second.
-
-    Raises ValueError, where the book gives nan or divides by zero, for a loss that is no number and for a text without
-    a batch.
-    """
-    meter = train_epoch(net, train_iter, loss, updater, device, carry_state=not use_random_iter, clip=1)
-    return meter.perplexity, meter.tokens_per_second
-
-
-def train_ch8(
-    net: Any,
-    train_iter: Iterable[Batch],
-    vocab: Any,
-    lr: float,
-    num_epochs: int,
-    device: Any,
-    use_random_iter: bool = False,
-) -> None:
-    """Train, print a continuation every 10 epochs, and at the end the perplexity, the speed and two continuations."""
-    if num_epochs < 1:
-        raise ValueError(f"expected num_epochs of at least 1, received {num_epochs}")
-    loss = nn.CrossEntropyLoss()
-    animator = Animator(xlabel="epoch", ylabel="perplexity", legend=["train"], xlim=[10, num_epochs])
-    updater: Updater
-    if isinstance(net, nn.Module):
-        updater = torch.optim.SGD(net.parameters(), lr)
-    else:
-        updater = lambda batch_size: sgd(net.params, lr, batch_size)  # noqa: E731
-    for epoch in range(1, num_epochs + 1):
-        ppl, speed = train_epoch_ch8(net, train_iter, loss, updater, device, use_random_iter)
-        if epoch % 10 == 0:
-            print(predict_ch8("time traveller", 50, net, vocab, device))
-            animator.add(epoch, [ppl])
-    print(f"perplexity {ppl:.1f}, {speed:.1f} tokens/sec on {device}")
-    print(predict_ch8("time traveller", 50, net, vocab, device))
-    print(predict_ch8("traveller", 50, net, vocab, device))
-
-
-def try_gpu(i: int = 0) -> torch.device:
-    """The GPU number `i` where there is one, else the CPU."""
-    return torch.device(f"cuda:{i}" if i < torch.cuda.device_count() else "cpu")
-
-
-class Timer:
-    """Times of several runs, in seconds."""
-
-    def __init__(self) -> None:
-        self.times: list[float] = []
-        self.start()
-
-    def start(self) -> None:
-        self.tik = time.time()
-
-    def stop(self) -> float:
-        """Note the time since `start` and return it."""
-        self.times.append(time.time() - self.tik)
-        return self.times[-1]
-
-    def avg(self) -> float:
-        return sum(self.times) / len(self.times)
-
-    def sum(self) -> float:
-        return sum(self.times)
-
-    def cumsum(self) -> list[float]:
-        return [sum(self.times[: i + 1]) for i in range(len(self.times))]
-
-
-class Accumulator:
-    """`n` running sums."""
-
-    def __init__(self, n: int) -> None:
-        self.data = [0.0] * n
-
-    def add(self, *args: Any) -> None:
-        values = [float(arg.detach() if isinstance(arg, Tensor) else arg) for arg in args]
-        self.data = [total + value for total, value in zip(self.data, values, strict=False)]
-
-    def reset(self) -> None:
-        self.data = [0.0] * len(self.data)
-
-    def __getitem__(self, idx: int) -> float:
-        return self.data[idx]
+def try_all_gpus() -> list[torch.device]:
+    """All GPUs, or the CPU alone where there is none."""
+    return [gpu(i) for i in range(num_gpus())] or [cpu()]

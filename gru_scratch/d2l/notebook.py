@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib import pyplot as plt
 
 FORMATS = ("-", "m--", "g-.", "r:")
@@ -74,8 +75,59 @@ def _curves(values: Any) -> list[Any]:
     return [values] if one else list(values)
 
 
+def show_list_len_pair_hist(legend: Sequence[str], xlabel: str, ylabel: str, xlist: Any, ylist: Any) -> None:
+    """The histogram of the lengths of the entries of two lists, side by side; the second is hatched."""
+    set_figsize()
+    bars: Any = plt.hist([[len(entry) for entry in entries] for entries in (xlist, ylist)])[2]
+    for bar in bars[1]:
+        bar.set_hatch("/")
+    plt.xlabel(xlabel)
+    plt.ylabel(ylabel)
+    plt.legend(legend)
+
+
+def show_heatmaps(
+    matrices: Any,
+    xlabel: str,
+    ylabel: str,
+    titles: Sequence[str] | None = None,
+    figsize: tuple[float, float] = (2.5, 2.5),
+    cmap: str = "Reds",
+) -> None:
+    """A picture of each matrix of a tensor (rows, columns, height, width), in rows and columns, with one colour bar."""
+    use_svg_display()
+    rows, columns = matrices.shape[:2]
+    figure, axes = plt.subplots(rows, columns, figsize=figsize, sharex=True, sharey=True, squeeze=False)
+    for (i, j), place in np.ndenumerate(axes):
+        image = place.imshow(matrices[i, j].detach().cpu().numpy(), cmap=cmap)
+        place.set(xlabel=xlabel if i == rows - 1 else "", ylabel="" if j else ylabel)
+        if titles:
+            place.set_title(titles[j])
+    figure.colorbar(image, ax=axes, shrink=0.6)
+
+
+class LivePicture:
+    """A figure that a notebook shows below the cell that draws it, and brings up to date in its place."""
+
+    def __init__(self, figure: Any) -> None:
+        self.figure = figure
+        self.cell: int | None = None
+        self.handle: Any = None
+        plt.close(figure)  # or else the notebook would show it once more at the end of the cell
+
+    def show(self) -> None:
+        """Show the figure as it is now."""
+        from IPython import display, get_ipython
+
+        cell = get_ipython().execution_count
+        if cell == self.cell:
+            self.handle.update(self.figure)
+        else:
+            self.cell, self.handle = cell, display.display(self.figure, display_id=True)
+
+
 class Animator:
-    """A plot that grows point by point: drawn anew in a notebook each time, and not at all outside one."""
+    """A plot that grows point by point in a notebook; outside one nothing is drawn."""
 
     def __init__(
         self,
@@ -100,6 +152,7 @@ class Animator:
             use_svg_display()
             self.fig, axes = plt.subplots(nrows, ncols, figsize=figsize, squeeze=False)
             self.axes = list(axes.flat)
+            self.picture = LivePicture(self.fig)
 
     def add(self, x: Any, y: Any) -> None:
         """One more point of each curve; None leaves a curve as it is."""
@@ -115,11 +168,8 @@ class Animator:
             self._draw()
 
     def _draw(self) -> None:
-        from IPython import display
-
         self.axes[0].cla()
         for x, y, fmt in zip(self.X, self.Y, self.fmts, strict=False):
             self.axes[0].plot(x, y, fmt)
         set_axes(self.axes[0], *self.options)
-        display.display(self.fig)
-        display.clear_output(wait=True)
+        self.picture.show()

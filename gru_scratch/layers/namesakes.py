@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from gru_scratch.cells import Cell, GRUEquations, LSTMEquations, RNNEquations, make_cell
+from gru_scratch.engines.names import check_engine
 from gru_scratch.engines.torch_private import is_any_autocast_enabled, let_the_compiler_into
 from gru_scratch.engines.weights import LayerWeights
 from gru_scratch.layers.dropout import DropoutMasks, check_dropout
 from gru_scratch.layers.dtypes import check_types
 from gru_scratch.layers.layer import RecurrentLayer
-from gru_scratch.layers.stack import Parameters, check_engine
+from gru_scratch.layers.stack import Parameters
 from gru_scratch.layers.standins import as_namesake
 
 RNN_CELLS = {"RNN_TANH": make_cell(RNNEquations("tanh")), "RNN_RELU": make_cell(RNNEquations("relu"))}
@@ -33,12 +34,12 @@ class _Namesake(RecurrentLayer, nn.RNNBase):
     def __init__(
         self,
         *args: Any,
-        engine: str = "fused",
+        engine: str | None = None,
         dropout_masks: DropoutMasks = "torch",
         weight_dropout: float = 0.0,
         **kwargs: Any,
     ) -> None:
-        check_engine(engine)
+        engine = check_engine(engine)
         check_dropout(dropout_masks, weight_dropout)
         super().__init__(*args, **kwargs)
         self.engine, self.dropout_masks, self.weight_dropout = engine, dropout_masks, float(weight_dropout)
@@ -64,7 +65,7 @@ class _Namesake(RecurrentLayer, nn.RNNBase):
         """Do nothing: weights need no layout of their own here."""
 
     def extra_repr(self) -> str:
-        defaults = {"engine": "fused", "dropout_masks": "torch", "weight_dropout": 0.0}
+        defaults = {"engine": "auto", "dropout_masks": "torch", "weight_dropout": 0.0}
         own = [f", {k}={getattr(self, k)!r}" for k, default in defaults.items() if getattr(self, k) != default]
         return super().extra_repr() + "".join(own)
 
@@ -73,8 +74,10 @@ class RNN(_Namesake, nn.RNN):
     """``nn.RNN``, from :class:`gru_scratch.cells.RNNEquations`.
 
     Args:
-        engine: keyword only; "fused", or "textbook": the plain loop that autograd differentiates, slow and open to
-            second derivatives.
+        engine: keyword only; "auto", the fastest that serves (:meth:`explain_engine` says which); "native", the
+            equations compiled to C; "fused", PyTorch's operators with gradients by hand; "textbook", the plain loop
+            that autograd differentiates; "builtin", the kernel of ``torch.nn``. They differ in speed alone. None: the
+            one that the environment variable GRU_SCRATCH_ENGINE names, else "auto".
         dropout_masks, weight_dropout: keyword only, as :class:`Recurrent`'s. All other arguments are those of
             ``nn.RNN``.
 
@@ -98,8 +101,10 @@ class GRU(_Namesake, nn.GRU):
     Args:
         reset_after: keyword only; whether the reset gate acts after the candidate's recurrent product, as in
             ``nn.GRU``, or before it, as in the book. ``False`` keeps both biases, of which only the sum acts.
-        engine: keyword only; "fused", or "textbook": the plain loop that autograd differentiates, slow and open to
-            second derivatives.
+        engine: keyword only; "auto", the fastest that serves (:meth:`explain_engine` says which); "native", the
+            equations compiled to C; "fused", PyTorch's operators with gradients by hand; "textbook", the plain loop
+            that autograd differentiates; "builtin", the kernel of ``torch.nn``. They differ in speed alone. None: the
+            one that the environment variable GRU_SCRATCH_ENGINE names, else "auto".
         dropout_masks, weight_dropout: keyword only, as :class:`Recurrent`'s. All other arguments are those of
             ``nn.GRU``.
 
@@ -130,8 +135,10 @@ class LSTM(_Namesake, nn.LSTM):
     """``nn.LSTM``, from :class:`gru_scratch.cells.LSTMEquations`.
 
     Args:
-        engine: keyword only; "fused", or "textbook": the plain loop that autograd differentiates, slow and open to
-            second derivatives.
+        engine: keyword only; "auto", the fastest that serves (:meth:`explain_engine` says which); "native", the
+            equations compiled to C; "fused", PyTorch's operators with gradients by hand; "textbook", the plain loop
+            that autograd differentiates; "builtin", the kernel of ``torch.nn``. They differ in speed alone. None: the
+            one that the environment variable GRU_SCRATCH_ENGINE names, else "auto".
         dropout_masks, weight_dropout: keyword only, as :class:`Recurrent`'s. All other arguments are those of
             ``nn.LSTM``.
 

@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from torch.nn import init
 
 from gru_scratch.cells import Cell, Zoneout, make_cell
+from gru_scratch.engines.names import check_engine
 from gru_scratch.engines.torch_private import is_any_autocast_enabled
 from gru_scratch.engines.trace import reads_of
 from gru_scratch.engines.weights import LayerWeights
 from gru_scratch.layers.dropout import DropoutMasks, check_dropout
 from gru_scratch.layers.layer import RecurrentLayer
-from gru_scratch.layers.stack import Parameters, check_engine
+from gru_scratch.layers.stack import Parameters
 
 
 class Recurrent(RecurrentLayer, nn.Module):
@@ -32,7 +33,10 @@ class Recurrent(RecurrentLayer, nn.Module):
         cell: a :class:`gru_scratch.cells.Cell` or its class.
         input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, device, dtype: as ``nn.LSTM``'s.
         proj_size: as for ``nn.LSTM``, where the cell reads its first state through products alone.
-        engine: "fused", or "textbook": the plain loop that autograd differentiates, slow, open to second derivatives.
+        engine: "auto", the fastest that serves (:meth:`explain_engine` says which); "native", the
+            equations compiled to C; "fused", PyTorch's operators with gradients by hand; "textbook", the plain loop
+            that autograd differentiates; "builtin", the kernel of ``torch.nn``. They differ in speed alone. None: the
+            one that the environment variable GRU_SCRATCH_ENGINE names, else "auto".
         zoneout: the probability that a unit keeps its old state for a step, or one for each state of the cell.
         dropout_masks: of ``dropout``. "torch": those that ``nn.LSTM`` draws under the same seed; "quick": others, on a
             CPU in a third of the time; "locked": the same units at every step of a sequence (Gal and Ghahramani, 2016,
@@ -59,7 +63,7 @@ class Recurrent(RecurrentLayer, nn.Module):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
         *,
-        engine: str = "fused",
+        engine: str | None = None,
         zoneout: float | Sequence[float] = 0.0,
         dropout_masks: DropoutMasks = "torch",
         weight_dropout: float = 0.0,
@@ -191,7 +195,7 @@ class Recurrent(RecurrentLayer, nn.Module):
             "batch_first": False,
             "dropout": 0.0,
             "bidirectional": False,
-            "engine": "fused",
+            "engine": "auto",
             "zoneout": 0.0,
             "dropout_masks": "torch",
             "weight_dropout": 0.0,

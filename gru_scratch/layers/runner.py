@@ -14,14 +14,15 @@ from torch import Tensor
 
 from gru_scratch.cells.base import Cell
 from gru_scratch.engines import textbook
-from gru_scratch.engines.torch_private import under_func_transform
+from gru_scratch.engines.choice import choose, facts, runner
+from gru_scratch.engines.torch_private import transformed, under_func_transform
 from gru_scratch.engines.weights import is_dense
 from gru_scratch.layers import ragged
 from gru_scratch.layers.dropout import DropoutMasks, dropout
 from gru_scratch.layers.dtypes import autocast_type, check_devices, check_types
 from gru_scratch.layers.ragged import Ragged
 from gru_scratch.layers.segments import Segments
-from gru_scratch.layers.stack import ENGINES, Parameters, run_stack
+from gru_scratch.layers.stack import Parameters, run_stack
 
 RunStack: TypeAlias = Callable[
     [Tensor, Sequence[Tensor], list[list[Parameters]], Ragged | None], tuple[Tensor, Sequence[Tensor]]
@@ -32,7 +33,7 @@ RunStack: TypeAlias = Callable[
 class Runner:
     """Runs the layers that a subclass has the parameters of."""
 
-    engine: str = "fused"
+    engine: str = "auto"
     dropout_masks: DropoutMasks = "torch"
     weight_dropout: float = 0.0
 
@@ -48,6 +49,21 @@ class Runner:
     def layer_parameters(self) -> list[list[Parameters]]:
         """For each layer the parameters of its directions."""
         raise NotImplementedError
+
+    def explain_engine(self, input: Tensor | None = None) -> str:
+        """Which engine runs the layer here and now, and why: ``"native: it is the fastest, and serves"``.
+
+        Args:
+            input: what the layer would be called with; under autocast its device and dtype count, too.
+        """
+        weights = self.layer_parameters()[0][0].weights
+        if transformed() or weights.weight_ih.is_complex():
+            return "textbook: the only one that transforms of torch.func, forward mode and complex numbers go through"
+        low = None if input is None else autocast_type(input, (), weights.weight_ih)
+        choice = choose(self.engine, self.cell, facts(weights, low))
+        if self.engine not in ("auto", choice.engine):
+            return f"none: engine {self.engine!r} cannot run this layer: {choice.reason}"
+        return f"{choice.engine}: {choice.reason}"
 
     def _parameters_of_a_call(self) -> list[list[Parameters]]:
         """The parameters; in training with the recurrent weights that ``weight_dropout`` leaves, drawn anew."""
@@ -137,7 +153,7 @@ class Runner:
         batch_of: Ragged | None,
     ) -> tuple[Tensor, Sequence[Tensor]]:
         drop = partial(dropout, p=self.dropout, training=self.training, masks=self.dropout_masks)
-        return run_stack(ENGINES[self.engine], self.cell, inputs, states, parameters, batch_of, self.training, drop)
+        return run_stack(runner(self.engine), self.cell, inputs, states, parameters, batch_of, self.training, drop)
 
     def _run_stack_for_states(
         self,
@@ -148,7 +164,7 @@ class Runner:
     ) -> tuple[Tensor, Sequence[Tensor]]:
         """The same, where a step of the last layer puts out all its states, one beside the other."""
         drop = partial(dropout, p=self.dropout, training=self.training, masks=self.dropout_masks)
-        engine = ENGINES[self.engine]
+        engine = runner(self.engine)
         return run_stack(
             engine, self.cell, inputs, states, parameters, batch_of, self.training, drop, last=textbook.run_for_states
         )

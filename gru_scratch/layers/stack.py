@@ -6,28 +6,16 @@ Legend: ``T`` steps, ``B`` batch, ``D`` input size, ``H`` hidden size, ``P`` siz
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from gru_scratch.cells.base import Cell
-from gru_scratch.engines import operators, textbook
+from gru_scratch.engines.choice import Run
 from gru_scratch.engines.weights import LayerWeights
 from gru_scratch.layers.dropout import keep
 from gru_scratch.layers.ragged import Ragged, flip
-
-Run: TypeAlias = Callable[..., tuple[Tensor, Any]]
-"""An engine, called as :func:`gru_scratch.engines.textbook.run`."""
-
-ENGINES: dict[str, Run] = {"fused": operators.fused, "textbook": textbook.run}
-
-
-def check_engine(engine: str) -> str:
-    """The engine's name, if there is one of that name; ValueError if not."""
-    if engine not in tuple(ENGINES):
-        raise ValueError(f"engine must be one of {', '.join(map(repr, ENGINES))}, received {engine!r}")
-    return engine
 
 
 class Parameters(NamedTuple):

@@ -1,1 +1,1 @@
-"""The chapter as plain functions on explicit parameters; imports nothing from the other rooms."""
+"""The chapters as plain functions on explicit parameters, and attention; imports nothing from the other rooms."""

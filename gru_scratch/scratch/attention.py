@@ -31,25 +31,25 @@ def valid_mask(valid_lens: Tensor, num_steps: int) -> Tensor:
     return torch.arange(num_steps, device=valid_lens.device) < valid_lens[..., None]
 
 
-def masked_softmax(scores: Tensor, valid_lens: Tensor | None = None) -> Tensor:
-    """The softmax of `scores` (B, Q, K) over the valid keys; the other keys weigh 0.
+def masked_softmax(X: Tensor, valid_lens: Tensor | None = None) -> Tensor:
+    """The softmax of the scores X (B, Q, K) over the valid keys; the other keys weigh 0.
 
     Args:
-        scores: of each query with each key; they stay as they are.
+        X: the score of each query with each key; it is left as it is.
         valid_lens: how many keys, from the first on, are valid: (B,) one number for all queries of a sequence, (B, Q)
             one for each query, None for all keys. A query with none at all weighs all K keys alike.
     """
     if valid_lens is None:
-        return torch.softmax(scores, dim=-1)
-    if valid_lens.shape not in (scores.shape[:1], scores.shape[:2]):
+        return torch.softmax(X, dim=-1)
+    if valid_lens.shape not in (X.shape[:1], X.shape[:2]):
         raise ValueError(
-            f"scores of shape {tuple(scores.shape)} need valid lengths of shape {tuple(scores.shape[:1])} or "
-            f"{tuple(scores.shape[:2])}, received {tuple(valid_lens.shape)}"
+            f"scores of shape {tuple(X.shape)} need valid lengths of shape {tuple(X.shape[:1])} or "
+            f"{tuple(X.shape[:2])}, received {tuple(valid_lens.shape)}"
         )
-    valid = valid_mask(valid_lens, scores.shape[-1])  # (B, K) or (B, Q, K)
+    valid = valid_mask(valid_lens, X.shape[-1])  # (B, K) or (B, Q, K)
     if valid.dim() == 2:
         valid = valid[:, None]  # (B, 1, K)
-    return torch.softmax(scores.masked_fill(~valid, torch.finfo(scores.dtype).min), dim=-1)
+    return torch.softmax(X.masked_fill(~valid, torch.finfo(X.dtype).min), dim=-1)
 
 
 class Attention(nn.Module):

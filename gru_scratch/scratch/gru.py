@@ -21,11 +21,27 @@ sigmoid(-a) = 1 - sigmoid(a), that is this model with W_xz, W_hz and b_z negated
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 Device = torch.device | str | None
 State = tuple[Tensor]
+Step = Callable[[Tensor, Tensor, list[Tensor]], Tensor]
+
+
+GATES = ("z", "r", "h")
+"""The update gate, the reset gate and the candidate, in the order in which they are drawn."""
+
+
+def gru_shapes(vocab_size: int, num_hiddens: int) -> dict[str, tuple[int, ...]]:
+    """The parameters of `gru` by name, in the order of their list."""
+    V, H = vocab_size, num_hiddens
+    shapes: dict[str, tuple[int, ...]] = {}
+    for gate in GATES:
+        shapes |= {f"W_x{gate}": (V, H), f"W_h{gate}": (H, H), f"b_{gate}": (H,)}
+    return shapes | {"W_hq": (H, V), "b_q": (V,)}
 
 
 def get_gru_params(vocab_size: int, num_hiddens: int, device: Device = None) -> list[Tensor]:
@@ -33,55 +49,42 @@ def get_gru_params(vocab_size: int, num_hiddens: int, device: Device = None) -> 
 
     Weights are drawn from N(0, 0.01^2), biases are zero.
     """
-    num_inputs = num_outputs = vocab_size
-
-    def normal(rows: int, columns: int) -> Tensor:
-        return torch.randn((rows, columns), device=device) * 0.01
-
-    def three() -> tuple[Tensor, Tensor, Tensor]:
-        W_x = normal(num_inputs, num_hiddens)
-        W_h = normal(num_hiddens, num_hiddens)
-        b = torch.zeros(num_hiddens, device=device)
-        return W_x, W_h, b
-
-    W_xz, W_hz, b_z = three()  # update gate
-    W_xr, W_hr, b_r = three()  # reset gate
-    W_xh, W_hh, b_h = three()  # candidate
-    # Output
-    W_hq = normal(num_hiddens, num_outputs)
-    b_q = torch.zeros(num_outputs, device=device)
-
-    params = [W_xz, W_hz, b_z, W_xr, W_hr, b_r, W_xh, W_hh, b_h, W_hq, b_q]
-    for param in params:
-        param.requires_grad_(True)
-    return params
+    return _draw(gru_shapes(vocab_size, num_hiddens), device)
 
 
 def init_gru_state(batch_size: int, num_hiddens: int, device: Device = None) -> State:
     """The state (H,) before the first step: zeros (B, H)."""
-    return (torch.zeros((batch_size, num_hiddens), device=device),)
+    return (torch.zeros(batch_size, num_hiddens, device=device),)
+
+
+def gru_step(X: Tensor, H: Tensor, params: list[Tensor]) -> Tensor:
+    """H_t from X_t and H_{t-1}."""
+    W_xz, W_hz, b_z, W_xr, W_hr, b_r, W_xh, W_hh, b_h = params
+    Z = torch.sigmoid(X @ W_xz + H @ W_hz + b_z)
+    R = torch.sigmoid(X @ W_xr + H @ W_hr + b_r)
+    H_tilde = torch.tanh(X @ W_xh + (R * H) @ W_hh + b_h)
+    return Z * H + (1 - Z) * H_tilde
 
 
 def gru(inputs: Tensor, state: State, params: list[Tensor]) -> tuple[Tensor, State]:
     """All steps of `inputs` (T, B, V) from `state` on: the scores Y (T * B, V), step after step, and the last state."""
-    W_xz, W_hz, b_z, W_xr, W_hr, b_r, W_xh, W_hh, b_h, W_hq, b_q = params
-    (H,) = state
-    outputs = []
-    for X in inputs:
-        Z = torch.sigmoid((X @ W_xz) + (H @ W_hz) + b_z)
-        R = torch.sigmoid((X @ W_xr) + (H @ W_hr) + b_r)
-        H_tilde = torch.tanh((X @ W_xh) + ((R * H) @ W_hh) + b_h)
-        H = Z * H + (1 - Z) * H_tilde
-        Y = (H @ W_hq) + b_q
-        outputs.append(Y)
-    return torch.cat(outputs, dim=0), (H,)
+    return _all_steps(gru_step, inputs, state, params)
 
 
 def get_gru_reset_after_params(vocab_size: int, num_hiddens: int, device: Device = None) -> list[Tensor]:
     """The parameters of `gru_reset_after`: those of `get_gru_params`, the same draws, with zeros b_hh put after b_h."""
-    W_xz, W_hz, b_z, W_xr, W_hr, b_r, W_xh, W_hh, b_h, W_hq, b_q = get_gru_params(vocab_size, num_hiddens, device)
+    *recurrent, W_hq, b_q = get_gru_params(vocab_size, num_hiddens, device)
     b_hh = torch.zeros(num_hiddens, device=device, requires_grad=True)
-    return [W_xz, W_hz, b_z, W_xr, W_hr, b_r, W_xh, W_hh, b_h, b_hh, W_hq, b_q]
+    return [*recurrent, b_hh, W_hq, b_q]
+
+
+def gru_reset_after_step(X: Tensor, H: Tensor, params: list[Tensor]) -> Tensor:
+    """H_t from X_t and H_{t-1}, the reset gate acting on the product."""
+    W_xz, W_hz, b_z, W_xr, W_hr, b_r, W_xh, W_hh, b_h, b_hh = params
+    Z = torch.sigmoid(X @ W_xz + H @ W_hz + b_z)
+    R = torch.sigmoid(X @ W_xr + H @ W_hr + b_r)
+    H_tilde = torch.tanh(X @ W_xh + b_h + R * (H @ W_hh + b_hh))
+    return Z * H + (1 - Z) * H_tilde
 
 
 def gru_reset_after(inputs: Tensor, state: State, params: list[Tensor]) -> tuple[Tensor, State]:
@@ -94,14 +97,23 @@ def gru_reset_after(inputs: Tensor, state: State, params: list[Tensor]) -> tuple
     They are two models: no choice of parameters turns one into the other, save in special cases, such as a reset gate
     that stays at 1 in every unit with b_hh = 0.
     """
-    W_xz, W_hz, b_z, W_xr, W_hr, b_r, W_xh, W_hh, b_h, b_hh, W_hq, b_q = params
+    return _all_steps(gru_reset_after_step, inputs, state, params)
+
+
+def _all_steps(step: Step, inputs: Tensor, state: State, params: list[Tensor]) -> tuple[Tensor, State]:
+    *recurrent, W_hq, b_q = params
     (H,) = state
-    outputs = []
+    scores = []
     for X in inputs:
-        Z = torch.sigmoid((X @ W_xz) + (H @ W_hz) + b_z)
-        R = torch.sigmoid((X @ W_xr) + (H @ W_hr) + b_r)
-        H_tilde = torch.tanh((X @ W_xh) + b_h + R * ((H @ W_hh) + b_hh))
-        H = Z * H + (1 - Z) * H_tilde
-        Y = (H @ W_hq) + b_q
-        outputs.append(Y)
-    return torch.cat(outputs, dim=0), (H,)
+        H = step(X, H, recurrent)
+        scores.append(H @ W_hq + b_q)
+    return torch.cat(scores), (H,)
+
+
+def _draw(shapes: dict[str, tuple[int, ...]], device: Device) -> list[Tensor]:
+    """A leaf for each entry, in order: weights from N(0, 0.01^2), biases zero."""
+    params = []
+    for name, shape in shapes.items():
+        values = 0.01 * torch.randn(shape, device=device) if name.startswith("W") else torch.zeros(shape, device=device)
+        params.append(values.requires_grad_())
+    return params

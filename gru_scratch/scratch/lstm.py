@@ -29,55 +29,59 @@ Device = torch.device | str | None
 State = tuple[Tensor, Tensor]
 
 
+GATES = ("i", "f", "o", "c")
+"""The input, forget and output gates and the candidate, in the order in which they are drawn."""
+
+
+def lstm_shapes(vocab_size: int, num_hiddens: int) -> dict[str, tuple[int, ...]]:
+    """The parameters of `lstm` by name, in the order of their list."""
+    V, H = vocab_size, num_hiddens
+    shapes: dict[str, tuple[int, ...]] = {}
+    for gate in GATES:
+        shapes |= {f"W_x{gate}": (V, H), f"W_h{gate}": (H, H), f"b_{gate}": (H,)}
+    return shapes | {"W_hq": (H, V), "b_q": (V,)}
+
+
 def get_lstm_params(vocab_size: int, num_hiddens: int, device: Device = None) -> list[Tensor]:
     """[W_xi, W_hi, b_i, W_xf, W_hf, b_f, W_xo, W_ho, b_o, W_xc, W_hc, b_c, W_hq, b_q], drawn in this order.
 
     Weights are drawn from N(0, 0.01^2), biases are zero.
     """
-    num_inputs = num_outputs = vocab_size
-
-    def normal(rows: int, columns: int) -> Tensor:
-        return torch.randn((rows, columns), device=device) * 0.01
-
-    def three() -> tuple[Tensor, Tensor, Tensor]:
-        W_x = normal(num_inputs, num_hiddens)
-        W_h = normal(num_hiddens, num_hiddens)
-        b = torch.zeros(num_hiddens, device=device)
-        return W_x, W_h, b
-
-    W_xi, W_hi, b_i = three()  # input gate
-    W_xf, W_hf, b_f = three()  # forget gate
-    W_xo, W_ho, b_o = three()  # output gate
-    W_xc, W_hc, b_c = three()  # candidate
-    # Output
-    W_hq = normal(num_hiddens, num_outputs)
-    b_q = torch.zeros(num_outputs, device=device)
-
-    params = [W_xi, W_hi, b_i, W_xf, W_hf, b_f, W_xo, W_ho, b_o, W_xc, W_hc, b_c, W_hq, b_q]
-    for param in params:
-        param.requires_grad_(True)
-    return params
+    return _draw(lstm_shapes(vocab_size, num_hiddens), device)
 
 
 def init_lstm_state(batch_size: int, num_hiddens: int, device: Device = None) -> State:
     """The state (H, C) before the first step: zeros (B, H) twice."""
-    H = torch.zeros((batch_size, num_hiddens), device=device)
-    C = torch.zeros((batch_size, num_hiddens), device=device)
-    return H, C
+    H = torch.zeros(batch_size, num_hiddens, device=device)
+    return H, torch.zeros_like(H)
+
+
+def lstm_step(X: Tensor, H: Tensor, C: Tensor, params: list[Tensor]) -> State:
+    """H_t and C_t from X_t, H_{t-1} and C_{t-1}."""
+    W_xi, W_hi, b_i, W_xf, W_hf, b_f, W_xo, W_ho, b_o, W_xc, W_hc, b_c = params
+    I = torch.sigmoid(X @ W_xi + H @ W_hi + b_i)
+    F = torch.sigmoid(X @ W_xf + H @ W_hf + b_f)
+    O = torch.sigmoid(X @ W_xo + H @ W_ho + b_o)
+    C_tilde = torch.tanh(X @ W_xc + H @ W_hc + b_c)
+    C = F * C + I * C_tilde
+    return O * torch.tanh(C), C
 
 
 def lstm(inputs: Tensor, state: State, params: list[Tensor]) -> tuple[Tensor, State]:
     """All steps of `inputs` (T, B, V) from `state` on: the scores Y (T * B, V), step after step, and the last state."""
-    W_xi, W_hi, b_i, W_xf, W_hf, b_f, W_xo, W_ho, b_o, W_xc, W_hc, b_c, W_hq, b_q = params
+    *recurrent, W_hq, b_q = params
     H, C = state
-    outputs = []
+    scores = []
     for X in inputs:
-        I = torch.sigmoid((X @ W_xi) + (H @ W_hi) + b_i)
-        F = torch.sigmoid((X @ W_xf) + (H @ W_hf) + b_f)
-        O = torch.sigmoid((X @ W_xo) + (H @ W_ho) + b_o)
-        C_tilde = torch.tanh((X @ W_xc) + (H @ W_hc) + b_c)
-        C = F * C + I * C_tilde
-        H = O * torch.tanh(C)
-        Y = (H @ W_hq) + b_q
-        outputs.append(Y)
-    return torch.cat(outputs, dim=0), (H, C)
+        H, C = lstm_step(X, H, C, recurrent)
+        scores.append(H @ W_hq + b_q)
+    return torch.cat(scores), (H, C)
+
+
+def _draw(shapes: dict[str, tuple[int, ...]], device: Device) -> list[Tensor]:
+    """A leaf for each entry, in order: weights from N(0, 0.01^2), biases zero."""
+    params = []
+    for name, shape in shapes.items():
+        values = 0.01 * torch.randn(shape, device=device) if name.startswith("W") else torch.zeros(shape, device=device)
+        params.append(values.requires_grad_())
+    return params

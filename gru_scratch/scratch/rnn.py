@@ -23,39 +23,43 @@ Device = torch.device | str | None
 State = tuple[Tensor]
 
 
+def rnn_shapes(vocab_size: int, num_hiddens: int) -> dict[str, tuple[int, ...]]:
+    """The parameters of `rnn` by name, in the order of their list."""
+    V, H = vocab_size, num_hiddens
+    return {"W_xh": (V, H), "W_hh": (H, H), "b_h": (H,), "W_hq": (H, V), "b_q": (V,)}
+
+
 def get_rnn_params(vocab_size: int, num_hiddens: int, device: Device = None) -> list[Tensor]:
     """[W_xh, W_hh, b_h, W_hq, b_q], drawn in this order: weights from N(0, 0.01^2), biases zero."""
-    num_inputs = num_outputs = vocab_size
-
-    def normal(rows: int, columns: int) -> Tensor:
-        return torch.randn((rows, columns), device=device) * 0.01
-
-    # Hidden state
-    W_xh = normal(num_inputs, num_hiddens)
-    W_hh = normal(num_hiddens, num_hiddens)
-    b_h = torch.zeros(num_hiddens, device=device)
-    # Output
-    W_hq = normal(num_hiddens, num_outputs)
-    b_q = torch.zeros(num_outputs, device=device)
-
-    params = [W_xh, W_hh, b_h, W_hq, b_q]
-    for param in params:
-        param.requires_grad_(True)
-    return params
+    return _draw(rnn_shapes(vocab_size, num_hiddens), device)
 
 
 def init_rnn_state(batch_size: int, num_hiddens: int, device: Device = None) -> State:
     """The state (H,) before the first step: zeros (B, H)."""
-    return (torch.zeros((batch_size, num_hiddens), device=device),)
+    return (torch.zeros(batch_size, num_hiddens, device=device),)
+
+
+def rnn_step(X: Tensor, H: Tensor, params: list[Tensor]) -> Tensor:
+    """H_t from X_t and H_{t-1}."""
+    W_xh, W_hh, b_h = params
+    return torch.tanh(X @ W_xh + H @ W_hh + b_h)
 
 
 def rnn(inputs: Tensor, state: State, params: list[Tensor]) -> tuple[Tensor, State]:
     """All steps of `inputs` (T, B, V) from `state` on: the scores Y (T * B, V), step after step, and the last state."""
-    W_xh, W_hh, b_h, W_hq, b_q = params
+    *recurrent, W_hq, b_q = params
     (H,) = state
-    outputs = []
+    scores = []
     for X in inputs:
-        H = torch.tanh((X @ W_xh) + (H @ W_hh) + b_h)
-        Y = (H @ W_hq) + b_q
-        outputs.append(Y)
-    return torch.cat(outputs, dim=0), (H,)
+        H = rnn_step(X, H, recurrent)
+        scores.append(H @ W_hq + b_q)
+    return torch.cat(scores), (H,)
+
+
+def _draw(shapes: dict[str, tuple[int, ...]], device: Device) -> list[Tensor]:
+    """A leaf for each entry, in order: weights from N(0, 0.01^2), biases zero."""
+    params = []
+    for name, shape in shapes.items():
+        values = 0.01 * torch.randn(shape, device=device) if name.startswith("W") else torch.zeros(shape, device=device)
+        params.append(values.requires_grad_())
+    return params

@@ -73,8 +73,8 @@ class ModelOptions:
     """The model, its initial values and its regularisation."""
 
     cell: str = "gru"
-    """Recurrent cell: rnn, gru, lstm, mgu, cifg, peephole-lstm, layer-norm-gru or layer-norm-lstm; or one of your own,
-    as path/to/file.py:ClassName."""
+    """Recurrent cell: rnn, gru, lstm, mgu, cifg, peephole-lstm, layer-norm-gru, layer-norm-lstm, min-gru or min-lstm;
+    or one of your own, as path/to/file.py:ClassName."""
     engine: Engine = "fused"
     """What the recurrence runs on: fused is fast, with gradients by hand; textbook takes the equations step by step,
     with autograd; builtin is the layer of torch.nn, which has rnn, gru and lstm."""

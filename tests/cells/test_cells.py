@@ -28,6 +28,8 @@ from gru_scratch.cells import Cell, GRUEquations, LayerNormGRUEquations, LSTMEqu
 OPTIONS: dict[str, list[tuple[Any, ...]]] = {
     "GRUEquations": [(True,), (False,)],
     "RNNEquations": [("tanh",), ("relu",)],
+    "MinGRUEquations": [(False,), (True,)],
+    "MinLSTMEquations": [(False,), (True,)],
 }
 NAMESAKES = {
     "RNN tanh": (nn.RNN, RNN, {}),
@@ -38,7 +40,7 @@ NAMESAKES = {
     "GRU, no bias": (nn.GRU, GRU, {"bias": False}),
     "LSTM, no bias": (nn.LSTM, LSTM, {"bias": False}),
 }
-ENGINES = ("textbook", "fused")
+ENGINES = ("textbook", "fused", "auto")
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}
 DEEP = ({}, {"num_layers": 2}, {"bidirectional": True}, {"num_layers": 2, "bidirectional": True})
 
@@ -212,7 +214,7 @@ def test_any_shape_and_any_lengths(data):
         assert_close(joined(found.values()), joined(expected[name] for name in found), 1e-10)
 
 
-@each_engine
+@pytest.mark.parametrize("engine", ["textbook", "fused", "auto"])
 @each_cell
 def test_bfloat16_stays_what_it_is_and_near_the_truth(number, engine):
     layer = layer_of(CELLS[number], torch.bfloat16, engine=engine)

@@ -113,7 +113,9 @@ def test_a_cell_of_ones_own_and_chosen_engines(compare: RunScript) -> None:
 def test_a_cell_that_fails_gets_a_row_and_a_status(compare: RunScript) -> None:
     Path("mine.py").write_text(
         "from gru_scratch.cells import RNNEquations\n"
-        "class Mine(RNNEquations):\n    def step(self, x, W, state):\n        raise TypeError('no such gate')\n"
+        "class Mine(RNNEquations):\n    def step(self, x, W, state):\n"
+        "        if len(state.h) > 1:\n            raise TypeError('no such gate')\n"
+        "        return super().step(x, W, state)\n"
     )
     status, out, err = compare(*SMALLEST, "--cells", "mine.py:Mine")
     assert (status, without_notes(err)) == (1, "")

@@ -380,7 +380,7 @@ def test_the_story_travels_with_the_wheel(tmp_path: Path) -> None:
     """A wheel built from the files of the repository is a package that finds its story, and no other data."""
     source, target = tmp_path / "source", tmp_path / "site"
     source.mkdir()
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         copy(ROOT / name, source)
     for name in ("gru_scratch", "data"):
         copytree(ROOT / name, source / name)

@@ -78,7 +78,7 @@ class TestFirstParameters:
             torch.testing.assert_close(biased[name], expected, rtol=0, atol=1e-6)
         with pytest.raises(
             ValueError,
-            match="forget_bias needs a cell with a forget gate f or an update gate z; the gates of this one are",
+            match="forget_bias needs a cell in which a gate carries the state from step to step",
         ):
             self.made(text, cell="rnn", forget_bias=1.0)
 

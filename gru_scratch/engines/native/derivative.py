@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from gru_scratch.engines.native.expressions import (
+    HALF,
     ONE,
     ZERO,
     Node,
@@ -20,14 +21,11 @@ from gru_scratch.engines.native.expressions import (
     mul,
     neg,
     node,
-    number,
     power,
     select,
     sub,
 )
 from gru_scratch.engines.native.tracing import Equations
-
-HALF = number(0.5)
 
 
 class Derivative(NamedTuple):

@@ -67,7 +67,7 @@ def number(value: float) -> Node:
     return node("number", name=repr(float(value)))
 
 
-ZERO, ONE = number(0), number(1)
+ZERO, ONE, HALF = number(0), number(1), number(0.5)
 
 
 def add(a: Node, b: Node) -> Node:
@@ -136,7 +136,7 @@ def _fold(op: str, a: Node, b: Node) -> Node:
 
 
 def in_order(outputs: Iterable[Node], stop: Iterable[Node] = ()) -> list[Node]:
-    """All that the outputs are computed from, and themselves: each after what it reads, none looked into at ``stop``."""
+    """All that the outputs are computed from, and themselves, each after what it reads; ``stop`` is not looked into."""
     known, order = set(stop), []
     seen: set[Node] = set()
     waiting: list[tuple[Node, Iterator[Node]]] = []

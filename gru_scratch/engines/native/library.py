@@ -99,6 +99,7 @@ def _layer_type(cell: Cell, products: int) -> type[ctypes.Structure]:
         "mask_step": strides,
         "mask_row": strides,
         "packed": _Pointer * max(1, products),
+        **dict.fromkeys(("weight", "bias"), _Pointer),
         **dict.fromkeys(("first_step", "column_row"), _Number),
         "grad_output": _Pointer,
         "carry": states,

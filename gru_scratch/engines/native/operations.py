@@ -9,7 +9,24 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from gru_scratch.engines.native.expressions import ONE, ZERO, Node, add, div, mul, neg, node, number, power, select, sub
+from gru_scratch.engines.native.expressions import (
+    HALF,
+    ONE,
+    ZERO,
+    Node,
+    add,
+    div,
+    mul,
+    neg,
+    node,
+    number,
+    power,
+    select,
+    sub,
+)
+
+SLOPE, THRESHOLD = number(0.01), number(20)
+"""PyTorch's own defaults, of leaky_relu and softplus."""
 
 
 def _value(a: Node) -> Node:
@@ -84,7 +101,7 @@ def _relu(input: Node, inplace: bool = False) -> Node:
     return node("relu", input)
 
 
-def _leaky_relu(input: Node, negative_slope: Node = number(0.01), inplace: bool = False) -> Node:
+def _leaky_relu(input: Node, negative_slope: Node = SLOPE, inplace: bool = False) -> Node:
     _refuse_inplace(inplace)
     return select(node("gt", input, ZERO), input, mul(negative_slope, input))
 
@@ -96,7 +113,7 @@ def _elu(input: Node, alpha: Node = ONE, inplace: bool = False) -> Node:
     return select(above, input, mul(alpha, node("expm1", below)))
 
 
-def _softplus(input: Node, beta: Node = ONE, threshold: Node = number(20)) -> Node:
+def _softplus(input: Node, beta: Node = ONE, threshold: Node = THRESHOLD) -> Node:
     scaled = mul(beta, input)
     straight = node("gt", scaled, threshold)
     return select(straight, input, div(node("log1p", node("exp", select(straight, ZERO, scaled))), beta))
@@ -116,7 +133,7 @@ def _gelu(input: Node, approximate: str = "none") -> Node:
         raise NotImplementedError(f"approximate={approximate!r}: expected 'tanh'")
     cube = mul(mul(input, input), input)
     inner = mul(number(math.sqrt(2 / math.pi)), add(input, mul(number(0.044715), cube)))
-    return mul(mul(number(0.5), input), add(ONE, node("tanh", inner)))
+    return mul(mul(HALF, input), add(ONE, node("tanh", inner)))
 
 
 def _lerp(input: Node, end: Node, weight: Node) -> Node:

@@ -10,7 +10,7 @@ A value of one pass that a later one reads is kept in a slot, or computed once m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from gru_scratch.cells.recurrence import Product
@@ -160,8 +160,13 @@ def _crossing(
         late = [end for end in ends if level[end] == k]
         early = {n for n in in_order(late) if level[n] < k}
         read = [n for n in in_order(late, early) if n in early]
-        found.update(dict.fromkeys(_choose(read, lambda n: free(n) or n in found or stored.get(n, k) < k)))
+        before = {n for n, at in stored.items() if at < k}.union(found)
+        found.update(dict.fromkeys(_choose(read, _either(free, before))))
     return list(found)
+
+
+def _either(free: Callable[[Node], bool], before: Container[Node]) -> Callable[[Node], bool]:
+    return lambda n: free(n) or n in before
 
 
 def _values(read: Iterable[Node]) -> Iterator[Node]:
@@ -172,21 +177,21 @@ def _values(read: Iterable[Node]) -> Iterator[Node]:
 
 def _choose(read: Iterable[Node], free: Callable[[Node], bool]) -> list[Node]:
     """What to keep so that all of ``read`` can be had again: what is read or costly, and what cannot be computed from
-    it and from what is ``free``, or the one thing that it lacks."""
+    it and from what is ``free``, or the one thing that it lacks. One costly operation on what is free, as the LSTM's
+    tanh(c'), is done again: it takes no longer than writing the result to memory and reading it back."""
     needed = [n for n in _values(read) if not free(n)]
-    kept = {n for n in needed if _is_basic(n)}
+
+    def is_basic(n: Node) -> bool:
+        return n.op in LEAVES or (n.op in EXPENSIVE and not all(map(free, n.args)))
+
+    kept = {n for n in needed if is_basic(n)}
 
     def lacks(n: Node) -> set[Node]:
         if free(n) or n in kept:
             return set()
-        return {n} if _is_basic(n) else {missing for arg in n.args for missing in lacks(arg)}
+        return {n} if is_basic(n) else {missing for arg in n.args for missing in lacks(arg)}
 
     for n in needed:
         missing = lacks(n)
         kept.update(missing if len(missing) == 1 else {n} if missing else ())
     return [n for n in in_order(needed) if n in kept]
-
-
-def _is_basic(n: Node) -> bool:
-    """Whether it is read, or costly to compute."""
-    return n.op in LEAVES or n.op in EXPENSIVE

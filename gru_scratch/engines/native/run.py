@@ -8,6 +8,7 @@ Legend: ``T`` steps, ``B`` batch, ``D`` input size, ``H`` hidden size, ``G`` gat
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -15,16 +16,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gru_scratch.cells.base import Cell
-from gru_scratch.engines.native.compiler import CompilerError
-from gru_scratch.engines.native.library import library_of
+from gru_scratch.engines.native.library import Library, library_of
 from gru_scratch.engines.native.source import plan_of
 from gru_scratch.engines.native.threads import share, thread_count
-from gru_scratch.engines.native.tracing import NotElementwiseError
 from gru_scratch.engines.native.weight_gradients import WeightGradients
 from gru_scratch.engines.weights import LayerWeights, is_dense
 
 CHUNK_BYTES = 2**22
 """Backward goes through so many steps at a time that the gradients of their pre-activations take about so much."""
+
+WORTH_PACKING = 4
+"""Rows of all steps, up to which forward reads the recurrent weights as they lie."""
 
 ROW_PADDING = 16
 """Numbers between two rows of these gradients: rows a power of two apart push each other out of the cache."""
@@ -40,28 +42,6 @@ class Gradients(NamedTuple):
     state: tuple[Tensor, ...]
     weights: LayerWeights
     params: dict[str, Tensor]
-
-
-def refuses(cell: Cell, inputs: Tensor, state: Sequence[Tensor], weights: LayerWeights) -> str | None:
-    """Why this engine cannot run a layer, in a sentence; None if it can."""
-    name, like = type(cell).__name__, weights.weight_hh
-    tensors = [inputs] if is_dense(inputs) else []
-    tensors += [*state, *(w for w in weights if w is not None)]
-    if weights.weight_hr is not None:
-        return "the native engine has no code for a projected state (proj_size)"
-    if any(x.device.type != "cpu" for x in (inputs, *tensors)):
-        return f"the native engine runs on a CPU, received tensors on {like.device}"
-    if like.dtype not in (torch.float32, torch.float64) or any(x.dtype != like.dtype for x in tensors):
-        return f"the native engine runs in float32 and float64, received {', '.join(sorted({str(x.dtype) for x in tensors}))}"
-    if not cell.elementwise:
-        return f"the native engine runs elementwise cells, and {name} mixes the units of a row"
-    try:
-        library_of(cell, like.dtype)
-    except NotElementwiseError as error:
-        return f"the native engine cannot run {name}: its step {error}"
-    except CompilerError as error:
-        return f"the native engine cannot compile {name}: {error}"
-    return None
 
 
 def buffer_shapes(cell: Cell, steps: int, batch: int, hidden_size: int) -> list[tuple[int, ...]]:
@@ -105,7 +85,7 @@ def forward(
         x=x,
         state=states,
         slots=slots,
-        packed=library.pack_forward(weights.weight_hh.contiguous(), weights.bias_hh),
+        **_recurrent(library, weights, steps * batch),
     )
     count = thread_count(batch, steps * batch * weights.weight_hh.numel())
     share(batch, count, lambda first, end, _: library.forward(layer, first, end, keep))
@@ -168,11 +148,23 @@ def backward(
         first = max(0, stop - chunk)
         for layer in layers:
             layer.first_step = first
-        share(batch, count, lambda a, b, k, stop=stop: library.backward(layers[k], a, b, stop))
+        share(batch, count, partial(_backward_part, library, layers, stop))
         found.add(first, stop, columns[: stop - first, :, :width])
     sums = zip(cell.params, d_params, strict=True)
     by_name = {name: (d.sum(0) if params[name].numel() == H else d.sum()).view_as(params[name]) for name, d in sums}
     return Gradients(found.d_inputs, carry, found.result(), by_name)
+
+
+def _recurrent(library: Library, weights: LayerWeights, rows: int) -> dict[str, Any]:
+    """The recurrent weights as forward reads them: packed, where they are read often enough to make up for it."""
+    weight, bias = weights.weight_hh.contiguous(), weights.bias_hh
+    if rows > WORTH_PACKING:
+        return {"packed": library.pack_forward(weight, bias)}
+    return {"weight": weight, "bias": None if bias is None else bias.contiguous()}
+
+
+def _backward_part(library: Library, layers: Sequence[Any], stop: int, first: int, end: int, thread: int) -> None:
+    library.backward(layers[thread], first, end, stop)
 
 
 def _project(inputs: Tensor, weights: LayerWeights) -> tuple[Tensor, Tensor | None]:

@@ -1,8 +1,8 @@
 """From a cell's step to expressions: the step is run once with symbols in place of tensors.
 
-A symbol knows PyTorch's elementwise operations by name and answers each with a new symbol. Whatever else a step does with
-one (branch on its value, mix its units, change it in place), and any tensor that the step makes or reads itself, is
-refused by name: nothing that may be different in another step is ever taken for a constant.
+A symbol knows PyTorch's elementwise operations by name and answers each with a new symbol. Whatever else a step does
+with one (branch on its value, mix its units, change it in place), and any tensor that the step makes or reads itself,
+is refused by name: nothing that may be different in another step is ever taken for a constant.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def _trace_once(cell: Cell) -> Equations:
         new, gates = cell.step(x, W, state, **extras)
     values = {name: _result(name, value) for name, value in new._asdict().items()}
     vectors = {p.vector: multiplied[p.gates[0]] for p in recurrence.products if p.vector in recurrence.vectors}
-    names = {value._node: name for name, value in gates.items() if isinstance(value, Symbol)}
+    names = {value._node: name for name, value in dict[str, Any](gates).items() if isinstance(value, Symbol)}
     return Equations(values, vectors, names, recurrence)
 
 

@@ -3,7 +3,8 @@
 ``dW_hh += Dᵀ V`` for each vector ``V`` that recurrent weights multiply, ``dW_ih += Dᵀ X``; for tokens, whose X would be
 one-hot, the rows of D are summed by token.
 
-Legend: ``T`` steps, ``B`` batch, ``D`` gradients of pre-activations, ``C`` their columns, ``H`` units, ``V`` vocabulary.
+Legend: ``T`` steps, ``B`` batch, ``D`` gradients of pre-activations, ``C`` their columns, ``H`` hidden size,
+``V`` vocabulary.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gru_scratch.cells import Cell, make_cell
 from gru_scratch.engines import textbook
+from gru_scratch.engines.choice import native_refusal
 from gru_scratch.engines.native import run
 from gru_scratch.engines.weights import LayerWeights
 
@@ -62,16 +63,14 @@ class Problem:
         smooth = [(y, d) for y, d in pairs if y.requires_grad]
         leaves = self.leaves()
         results, gradients = zip(*smooth, strict=True)
-        found = torch.autograd.grad(
-            results, [*leaves.values()], gradients, allow_unused=True, materialize_grads=True
-        )
+        found = torch.autograd.grad(results, [*leaves.values()], gradients, allow_unused=True, materialize_grads=True)
         values = {"outputs": outputs, **{f"final {name}": s for name, s in final._asdict().items()}}
         values = {name: value.detach() for name, value in values.items()}
         return {**values, **{f"d {name}": d for name, d in zip(leaves, found, strict=True)}}
 
     def by_native(self, keep: bool = True) -> dict[str, Tensor]:
         """The same of the engine; without gradients where nothing is kept."""
-        refusal = run.refuses(self.cell, self.inputs, self.state, self.weights)
+        refusal = native_refusal(self.cell, self.dtype, "cpu", projected=False)
         assert refusal is None, refusal
         given = self.weights, self.params, self.masks, self.lengths_tensor
         with torch.no_grad():

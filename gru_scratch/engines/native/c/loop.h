@@ -22,13 +22,14 @@ typedef struct {
     int64_t slot_step;                    /* numbers between two steps' slots; 0: they share one place */
     const int64_t *alive;                 /* (T): rows that go on at each step; NULL: all */
     const int64_t *tokens;                /* (T, B): rows of x; NULL: x has a row for each */
-    const REAL *x;                        /* (T, B, GATES, H), or (V, GATES, H) */
+    const REAL *x;                        /* (T, B, GATES, H), or (V, GATES, H); backward has none */
     REAL *state[STATES];                  /* (T + 1, B, H) */
     REAL *slots;                          /* (T, B, SLOTS, H), or (B, SLOTS, H) */
     const REAL *param[PARAMS];            /* (H) */
     const REAL *mask[MASKS];
     int64_t mask_step[MASKS], mask_row[MASKS];
-    const REAL *packed[PRODUCTS];         /* recurrent weights, as one direction reads them */
+    const REAL *packed[PRODUCTS];         /* recurrent weights, as one direction reads them; or, for a step or two, */
+    const REAL *weight, *bias;            /* as they lie, (gates, H, H) and (gates, H); NULL: packed, without bias */
     /* backward only */
     int64_t first_step;                   /* the step that columns start with */
     int64_t column_row;                   /* numbers between two rows' columns: some more than COLUMNS * H, since rows */
@@ -41,14 +42,17 @@ typedef struct {
     REAL *grad_table;                     /* (V, COLUMNS, H): sums over the steps with each token; NULL: none wanted */
 } Layer;
 
-/* One vector of units of one row at one step: what the printed equations read and write. */
+/* How many gates, vectors of units in a tile forward, which blocks of the recurrent weights. */
+typedef struct {
+    int gates, units, rows[GATES];
+} Product;
+
+/* Where one vector of units of one row stands at one step: what the printed equations read and write. */
 typedef struct {
     const Layer *layer;
-    const REAL *x, *state[STATES], *param[PARAMS], *mask[MASKS], *grad_output;
-    REAL *next[STATES], *slots, *carry[STATES], *columns, *temps, *grad_param[PARAMS];
     const vec *sums;
-    int64_t hidden;
-    int lanes, units, rows, unit, row, keep, last;
+    int64_t t, row, first_unit, hidden, place, x, slots, columns;
+    int lanes, units, rows, unit_of_tile, row_of_tile, keep, last;
 } At;
 
 /* The last units of a row may be fewer than a vector has lanes: seldom, so one short function each will do. */
@@ -62,48 +66,42 @@ INLINE void store(REAL *to, vec value, int lanes)
     if (lanes == V) v_store(to, value); else store_some(to, value, lanes);
 }
 
-#define X(gate) load(at->x + (gate) * at->hidden, at->lanes)
-#define STATE(k) load(at->state[k], at->lanes)
-#define NEXT(k) load(at->next[k], at->lanes)
-#define PARAM(k) load(at->param[k], at->lanes)
-#define MASK(k) load(at->mask[k], at->lanes)
-#define SLOT(k) load(at->slots + (k) * at->hidden, at->lanes)
-#define COLUMN(k) load(at->columns + (k) * at->hidden, at->lanes)
-#define TEMP(k) load(at->temps + (k) * at->hidden, at->lanes)
+#define READ(from) load(at->layer->from, at->lanes)
+#define WRITE(to, value) store(at->layer->to, value, at->lanes)
+#define OF_ROW at->row * at->hidden + at->first_unit
+
+#define X(gate) READ(x + at->x + (gate) * at->hidden)
+#define STATE(k) READ(state[k] + at->place)
+#define NEXT(k) READ(state[k] + at->place + at->layer->rows * at->hidden)
+#define PARAM(k) READ(param[k] + at->first_unit)
+#define MASK(k) READ(mask[k] + at->t * at->layer->mask_step[k] + at->row * at->layer->mask_row[k] + at->first_unit)
+#define SLOT(k) READ(slots + at->slots + (k) * at->hidden)
+#define COLUMN(k) READ(columns + at->columns + (k) * at->hidden)
+#define TEMP(k) READ(temps + OF_ROW + (at->row * (TEMPS - 1) + (k)) * at->hidden)
 /* The sum of a gate: of a product with so many gates, after products with `before` gates. */
 #define SUM(before, gates, gate) \
-    at->sums[at->rows * at->units * (before) + (at->row * at->units + at->unit) * (gates) + (gate)]
-#define SET_NEXT(k, value) store(at->next[k], value, at->lanes)
-#define SET_SLOT(k, value) store(at->slots + (k) * at->hidden, value, at->lanes)
-#define SET_COLUMN(k, value) store(at->columns + (k) * at->hidden, value, at->lanes)
-#define SET_TEMP(k, value) store(at->temps + (k) * at->hidden, value, at->lanes)
-#define SET_CARRY(k, value) store(at->carry[k], value, at->lanes)
-#define ADD_PARAM(k, value) store(at->grad_param[k], load(at->grad_param[k], at->lanes) + (value), at->lanes)
+    at->sums[at->rows * at->units * (before) + (at->row_of_tile * at->units + at->unit_of_tile) * (gates) + (gate)]
+#define SET_NEXT(k, value) WRITE(state[k] + at->place + at->layer->rows * at->hidden, value)
+#define SET_SLOT(k, value) WRITE(slots + at->slots + (k) * at->hidden, value)
+#define SET_COLUMN(k, value) WRITE(columns + at->columns + (k) * at->hidden, value)
+#define SET_TEMP(k, value) WRITE(temps + OF_ROW + (at->row * (TEMPS - 1) + (k)) * at->hidden, value)
+#define SET_CARRY(k, value) WRITE(carry[k] + OF_ROW, value)
+#define ADD_PARAM(k, value) WRITE(grad_param[k] + OF_ROW, READ(grad_param[k] + OF_ROW) + (value))
 /* The gradient of a new state: from the step after, by value and by product, and from the outputs. */
-#define CARRIED(k) load(at->carry[k], at->lanes)
-#define OUTPUT_GRADIENT load(at->grad_output, at->lanes)
+#define CARRIED(k) READ(carry[k] + OF_ROW)
+#define OUTPUT_GRADIENT READ(grad_output + at->place)
 #define RETURNED(before) (at->last ? v_set(0) : SUM(before, 1, 0))
 
 INLINE At locate(const Layer *l, int64_t t, int64_t row, int64_t unit)
 {
-    At at = {.layer = l, .hidden = l->hidden};
-    const int64_t H = l->hidden, place = t * l->rows + row;
-    at.x = !l->x ? l->x : l->x + (l->tokens ? l->tokens[place] : place) * GATES * H + unit;
-    for (int k = 0; k < STATES; k++) {
-        at.state[k] = l->state[k] + place * H + unit;
-        at.next[k] = l->state[k] + (place + l->rows) * H + unit;
-        at.carry[k] = l->carry[k] + row * H + unit;
-    }
-    for (int k = 0; k < PARAMS; k++) {
-        at.param[k] = l->param[k] + unit;
-        at.grad_param[k] = l->grad_param[k] + row * H + unit;
-    }
-    for (int k = 0; k < MASKS; k++) at.mask[k] = l->mask[k] + t * l->mask_step[k] + row * l->mask_row[k] + unit;
-    at.slots = l->slots + t * l->slot_step + row * SLOTS * H + unit;
-    at.columns = l->columns + (place - l->first_step * l->rows) * l->column_row + unit;
-    at.temps = l->temps + row * TEMPS * H + unit;
-    at.grad_output = l->grad_output + place * H + unit;
-    return at;
+    const int64_t H = l->hidden, step_row = t * l->rows + row;
+    return (At){
+        .layer = l, .t = t, .row = row, .first_unit = unit, .hidden = H,
+        .place = step_row * H + unit,
+        .x = !l->x ? 0 : (l->tokens ? l->tokens[step_row] : step_row) * GATES * H + unit,
+        .slots = t * l->slot_step + row * SLOTS * H + unit,
+        .columns = (step_row - l->first_step * l->rows) * l->column_row + unit,
+    };
 }
 
 /* Where some rows stand that a product multiplies. */
@@ -142,33 +140,49 @@ INLINE Rows column_rows(const Layer *l, int k, int64_t t, int64_t row, int count
 #define IN_A_REGISTER(value)
 #endif
 
-/* sums[r][w] = packed[0][w] + the sum over k of rows[r][k] * packed[1 + k][w], for R rows and W vectors. The shorter
-   side is loaded first, so that the sums, this side and one more vector are all that has to fit into the registers. */
-INLINE void multiply_tile(const int R, const int W, int64_t K, const Rows *rows, const REAL *packed, vec *sums)
+/* sum[r][w] += rows[r][k] * weights[w]. The shorter side is loaded first, so that the sums, this side and one more vector
+   are all that has to fit into the registers. */
+INLINE void multiply_once(const int R, const int W, int64_t k, const Rows *rows, const REAL *weights, vec *sum)
 {
-    vec sum[8 * SUMS];
-    for (int r = 0; r < R; r++)
-        for (int w = 0; w < W; w++) sum[r * W + w] = v_load(packed + w * V);
-    for (int64_t k = 0; k < K; k++) {
-        packed += W * V;
-        vec side[8 * SUMS];
-        if (R < W) {
-            for (int r = 0; r < R; r++) side[r] = v_set(rows->row[r][k]);
-            for (int w = 0; w < W; w++) {
-                vec weight = v_load(packed + w * V);
-                IN_A_REGISTER(weight);
-                for (int r = 0; r < R; r++) sum[r * W + w] += side[r] * weight;
-            }
-        } else {
-            for (int w = 0; w < W; w++) side[w] = v_load(packed + w * V);
-            for (int r = 0; r < R; r++) {
-                const vec value = v_set(rows->row[r][k]);
-                for (int w = 0; w < W; w++) sum[r * W + w] += value * side[w];
-            }
+    vec side[8 * SUMS];
+    if (R < W) {
+        for (int r = 0; r < R; r++) side[r] = v_set(rows->row[r][k]);
+        for (int w = 0; w < W; w++) {
+            vec weight = v_load(weights + w * V);
+            IN_A_REGISTER(weight);
+            for (int r = 0; r < R; r++) sum[r * W + w] += side[r] * weight;
+        }
+    } else {
+        for (int w = 0; w < W; w++) {
+            side[w] = v_load(weights + w * V);
+            IN_A_REGISTER(side[w]);
+        }
+        for (int r = 0; r < R; r++) {
+            const vec value = v_set(rows->row[r][k]);
+            for (int w = 0; w < W; w++) sum[r * W + w] += value * side[w];
         }
     }
-#pragma GCC unroll 64
-    for (int i = 0; i < R * W; i++) sums[i] = sum[i];
+}
+
+/* sums[r][w] = packed[0][w] + the sum over k of rows[r][k] * packed[1 + k][w], for R rows and W vectors. Where these are
+   few, the k are shared out among several sums, so that an addition need not wait for the one before. */
+INLINE void multiply_tile(const int R, const int W, int64_t K, const Rows *rows, const REAL *packed, vec *sums)
+{
+    const int parts = R * W <= SUMS / 6 ? 4 : R * W <= SUMS / 3 ? 2 : 1;
+    vec sum[4][8 * SUMS];
+    for (int p = 0; p < parts; p++)
+        for (int r = 0; r < R; r++)
+            for (int w = 0; w < W; w++) sum[p][r * W + w] = p ? v_set(0) : v_load(packed + w * V);
+    int64_t k = 0;
+    packed += W * V;
+    for (; k + parts <= K; k += parts, packed += parts * W * V)
+        for (int p = 0; p < parts; p++) multiply_once(R, W, k + p, rows, packed + p * W * V, sum[p]);
+    for (; parts > 1 && k < K; k++, packed += W * V) multiply_once(R, W, k, rows, packed, sum[0]);
+    for (int i = 0; i < R * W; i++) {
+        for (int p = 1; p < parts; p++) sum[0][i] += sum[p][i];
+        IN_A_REGISTER(sum[0][i]); /* or else they are copied from memory to memory */
+        sums[i] = sum[0][i];
+    }
 }
 
 #define TILE(R) \
@@ -184,6 +198,40 @@ INLINE void multiply(int count, const int W, int64_t K, const Rows rows, const R
 /* The weights of a tile lie together: a row of starting values, then for each k all that it is multiplied with. */
 INLINE const REAL *tile_of(const REAL *packed, int64_t tile, int64_t K, int W) { return packed + tile * (K + 1) * W * V; }
 
+/* The same of weights as they lie, for a step that is not worth packing them: a sum over k for each gate and unit. */
+static __attribute__((noinline)) void multiply_unpacked(const Layer *l, const Product *product, int64_t tile, int count,
+                                                        const Rows rows, vec *sums)
+{
+    const int64_t H = l->hidden;
+    for (int i = 0; i < product->units * product->gates * V; i++) {
+        const int lane = i % V, gate = i / V % product->gates, u = i / V / product->gates;
+        const int64_t unit = (tile * product->units + u) * V + lane;
+        if (unit >= H) continue;
+        const REAL *weight = l->weight + (product->rows[gate] * H + unit) * H;
+        const REAL start = l->bias ? l->bias[product->rows[gate] * H + unit] : 0;
+        for (int r = 0; r < count; r++) {
+            const REAL *row = rows.row[r];
+            vec part[4] = {{0}};
+            int64_t k = 0;
+            for (; k + 4 * V <= H; k += 4 * V)
+                for (int p = 0; p < 4; p++) part[p] += v_load(row + k + p * V) * v_load(weight + k + p * V);
+            part[0] = (part[0] + part[1]) + (part[2] + part[3]);
+            REAL sum = start;
+            for (int j = 0; j < V; j++) sum += part[0][j];
+            for (; k < H; k++) sum += row[k] * weight[k];
+            sums[(r * product->units + u) * product->gates + gate][lane] = sum;
+        }
+    }
+}
+
+/* One product of a tile; its sums lie after those of products with `before` gates, `widest` the most of one product. */
+#define MULTIPLY(product, before, gates, widest, depth, rows) \
+    if (l->weight) multiply_unpacked(l, &products[product], tile, count, rows, \
+                                     sums + ROWS(widest) * UNITS(widest) * (before)); \
+    else multiply(count, (gates) * UNITS(widest), depth, rows, \
+             tile_of(l->packed[product], tile, depth, (gates) * UNITS(widest)), \
+             sums + ROWS(widest) * UNITS(widest) * (before))
+
 typedef void Multiply(const Layer *l, int64_t t, int64_t row, int count, int64_t tile, vec *sums);
 typedef void Equations(const At *at);
 
@@ -197,20 +245,26 @@ INLINE void pass(const Layer *l, int64_t t, int64_t first, int64_t end, int keep
                  Multiply *multiply_all, Equations *equations, vec *sums)
 {
     const int units = UNITS(gates), rows = ROWS(gates);
-    const int64_t tiles = (end - first + rows - 1) / rows;
+    const int64_t tiles = (end - first + rows - 1) / rows; /* of about as many rows each */
+    const int64_t at_least = tiles ? (end - first) / tiles : 0, with_one_more = tiles ? (end - first) % tiles : 0;
     for (int64_t unit = 0, tile = 0; unit < l->hidden; unit += units * V, tile++)
-        for (int64_t n = 0; n < tiles; n++) {
-            const int64_t row = first + (end - first) * n / tiles;
-            const int count = first + (end - first) * (n + 1) / tiles - row;
+        for (int64_t n = 0, row = first, count; n < tiles; n++, row += count) {
+            count = at_least + (n < with_one_more);
             multiply_all(l, t, row, count, tile, sums);
             for (int r = 0; r < count; r++)
                 for (int u = 0; u < units && unit + u * V < l->hidden; u++) {
                     At at = locate(l, t, row + r, unit + u * V);
-                    at.sums = sums, at.rows = rows, at.units = units, at.row = r, at.unit = u;
+                    at.sums = sums, at.rows = rows, at.units = units, at.row_of_tile = r, at.unit_of_tile = u;
                     at.keep = keep, at.last = last;
                     const int64_t left = l->hidden - unit - u * V;
-                    if (left >= V) at.lanes = V, equations(&at);
-                    else at.lanes = left, evaluate_some(&at, equations);
+                    if (left >= V) {
+                        at.lanes = V;
+                        equations(&at);
+                    } else {
+                        At some = at; /* a copy: what a function that is called may see is kept in memory */
+                        some.lanes = left;
+                        evaluate_some(&some, equations);
+                    }
                 }
         }
 }
