@@ -89,8 +89,8 @@ def _default() -> str:
 
 
 def _other_fonts() -> dict[str, str]:
-    """Names of the scalable fonts, by their files."""
-    return {entry.fname: entry.name for entry in font_manager.fontManager.ttflist}
+    """Names of the scalable fonts, by their files; but for matplotlib's own, which has a box for every character."""
+    return {entry.fname: entry.name for entry in font_manager.fontManager.ttflist if "Last Resort" not in entry.name}
 
 
 @lru_cache(maxsize=256)

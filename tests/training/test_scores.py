@@ -69,6 +69,10 @@ def test_a_heat_map_is_as_large_as_its_names_need() -> None:
     assert shapes[0][1] < shapes[1][1] < 2000
 
 
+def test_boxes_are_no_font() -> None:
+    assert not any("Last Resort" in name for name in heat_map._other_fonts().values())
+
+
 def test_characters_without_a_font_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heat_map, "_other_fonts", dict)
     assert without_font("one 一二一\n") == "一二"
