@@ -71,21 +71,29 @@ def test_animator_does_nothing_outside_a_notebook(capsys: pytest.CaptureFixture[
 
 
 def test_animator_draws_in_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
-    shown: list[Any] = []
-    handle = SimpleNamespace(update=shown.append)
-    display = SimpleNamespace(display=lambda figure, display_id: shown.append(figure) or handle)
+    """Once below each cell; what follows in the same cell brings that picture up to date."""
+    seen: list[Any] = []
     shell = SimpleNamespace(kernel=object(), execution_count=1)
-    ipython = SimpleNamespace(get_ipython=lambda: shell, display=display)
+
+    def show(figure: Any, display_id: bool) -> Any:
+        assert display_id
+        seen.append(("shown", figure))
+        return SimpleNamespace(update=lambda figure: seen.append(("updated", figure)))
+
+    ipython = SimpleNamespace(get_ipython=lambda: shell, display=SimpleNamespace(display=show))
     monkeypatch.setitem(sys.modules, "IPython", ipython)
     monkeypatch.setattr(notebook, "use_svg_display", lambda: None)
+    before = d2l.plt.get_fignums()
     animator = d2l.Animator(xlabel="epoch", ylabel="perplexity", legend=["train", "test"], xlim=[10, 500])
     animator.add(10, [3.0, None])
     animator.add(20, (2.0, 4.0))
-    assert shown == [animator.fig, animator.fig]
+    shell.execution_count = 2
+    animator.add(30, (None, None))
+    assert seen == [("shown", animator.fig), ("updated", animator.fig), ("shown", animator.fig)]
+    assert d2l.plt.get_fignums() == before
     (axes,) = animator.axes
     assert [(xs, ys) for xs, ys, *_ in lines_of(axes)] == [([10, 20], [3.0, 2.0]), ([20], [4.0])]
     assert (axes.get_xlabel(), axes.get_ylabel(), axes.get_xlim()) == ("epoch", "perplexity", (10, 500))
-    d2l.plt.close(animator.fig)
 
 
 def test_heat_maps_are_the_books(book: ModuleType) -> None:
