@@ -54,6 +54,25 @@ class GenerateArguments:
 
 
 @dataclass(frozen=True)
+class ExportArguments:
+    """Write the model of a run folder as one file that needs no gru_scratch.
+
+    With c a program that continues a prefix, in C99, with no library but libm; with onnx a graph of any batch and
+    length; with torch the parameters under the names of torch.nn, and the four lines that load them."""
+
+    run: tyro.conf.Positional[Path]
+    """Run folder that train wrote."""
+    to: Literal["c", "onnx", "torch"] = "c"
+    """What to write."""
+    out: Path | None = None
+    """File to write, over an old one (None: model.c, model.onnx or torch.safetensors in the run folder)."""
+    best: bool = False
+    """Take the parameters of the lowest held-out loss, not those of the end."""
+    cell: str | None = None
+    """Where the file of a cell of your own is now, as path/to/file.py:ClassName (None: where it was in training)."""
+
+
+@dataclass(frozen=True)
 class CurvesArguments:
     """Draw the losses of several runs in one picture: held out, and on the text that was put aside, in nats a token."""
 

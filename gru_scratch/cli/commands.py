@@ -18,6 +18,7 @@ from gru_scratch.benchmark.compare_options import CompareArguments
 from gru_scratch.cli.arguments import (
     ClassifyArguments,
     CurvesArguments,
+    ExportArguments,
     GenerateArguments,
     TranslateArguments,
     read_shakespeare,
@@ -56,6 +57,7 @@ def reader(options: type[object]) -> Reader:
 COMMANDS = {
     "train": Command("train a character model, and keep it in a run folder", read_train, "train"),
     "generate": Command("continue a prefix with a trained model", reader(GenerateArguments), "generate"),
+    "export": Command("write a trained model as C, as ONNX or for torch.nn", reader(ExportArguments), "export"),
     "train-translator": Command("train a translator of sentences", read_train_translator, "train_translator"),
     "translate": Command("translate sentences with a trained translator", reader(TranslateArguments), "translate"),
     "train-classifier": Command("train a classifier of sentences", read_train_classifier, "train_classifier"),

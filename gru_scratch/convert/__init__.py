@@ -9,6 +9,8 @@ from which the layer would compute something else:
     to_keras(layer)             from_keras(layer, arrays)           `get_weights()` and `set_weights()`
     to_onnx(layer)              from_onnx(layer, nodes)             inputs and attributes of RNN, GRU and LSTM
 
+and `to_torch_model(model)` replaces every layer of a model, for tools that look for `nn.GRU` and the others by type.
+
 What the conventions differ in:
 
                     gates of a GRU      of an LSTM          matrices            biases
@@ -25,6 +27,7 @@ keeps the old state at 1; `negate_update_gate` is for texts and programs in whic
 from gru_scratch.convert.keras import from_keras, to_keras
 from gru_scratch.convert.onnx import OnnxNode, from_onnx, to_onnx
 from gru_scratch.convert.scratch import from_scratch, scratch_to_torch, to_scratch, torch_to_scratch
+from gru_scratch.convert.torch_model import to_torch_model
 from gru_scratch.convert.torch_nn import from_torch, negate_update_gate, to_torch
 
 __all__ = [
@@ -39,5 +42,6 @@ __all__ = [
     "to_onnx",
     "to_scratch",
     "to_torch",
+    "to_torch_model",
     "torch_to_scratch",
 ]

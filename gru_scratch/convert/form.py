@@ -59,14 +59,15 @@ def form_of(layer: nn.Module, peepholes: bool = False) -> Form:
         TypeError: it is no recurrent layer.
         ValueError: its cell is none of RNN, GRU and LSTM.
     """
-    cell = getattr(layer, "cell", None)
-    if isinstance(cell, RNNEquations):
+    cell: Any = getattr(layer, "cell", None)
+    kind = type(cell)  # exactly: a subclass has equations of its own
+    if kind is RNNEquations:
         return Form("RNN", activation=cell.nonlinearity)
-    if isinstance(cell, GRUEquations):
+    if kind is GRUEquations:
         return Form("GRU", reset_after=cell.reset_after)
-    if isinstance(cell, LSTMEquations):
+    if kind is LSTMEquations:
         return Form("LSTM")
-    if peepholes and isinstance(cell, PeepholeLSTMEquations):
+    if peepholes and kind is PeepholeLSTMEquations:
         return Form("LSTM", peepholes=True)
     if cell is not None:
         raise ValueError(f"only an RNN, a GRU and an LSTM have other conventions, received a layer of {cell!r}")
@@ -133,8 +134,8 @@ def check_same(expected: Form, received: Form, source: str) -> None:
 
 def reorder(rows: Tensor, given: str, wanted: str, dim: int = 0) -> Tensor:
     """The gates' blocks along `dim` in another order."""
-    blocks = dict(zip(given, rows.chunk(len(given), dim), strict=True))
-    return torch.cat([blocks[gate] for gate in wanted], dim)
+    width = rows.shape[dim] // len(given)
+    return torch.cat([rows.narrow(dim, given.index(gate) * width, width) for gate in wanted], dim)
 
 
 def to_array(value: Tensor) -> np.ndarray[Any, Any]:

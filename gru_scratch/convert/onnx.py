@@ -7,9 +7,9 @@ reset gate acts after the product. P of an LSTM, (directions, 3 * H), are the pe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -53,6 +53,15 @@ class OnnxNode:
     """As in the model; what is not there has ONNX' default."""
 
 
+class OperatorInputs(NamedTuple):
+    """The parameters of one operator as tensors, under ONNX' names."""
+
+    W: Tensor  # (directions, G * H, D)
+    R: Tensor  # (directions, G * H, H)
+    B: Tensor | None  # (directions, 2 * G * H)
+    P: Tensor | None  # (directions, 3 * H)
+
+
 def to_onnx(layer: Any) -> list[OnnxNode]:
     """One operator for each layer; the next one reads its directions' outputs side by side, (T, B, directions * H).
 
@@ -61,25 +70,39 @@ def to_onnx(layer: Any) -> list[OnnxNode]:
         ValueError: ONNX has no such operator: a projection, or another cell.
     """
     form, found = form_of(layer, peepholes=True), directions(layer, "ONNX")
+    attributes, count = operator_attributes(layer, form), 1 + layer.bidirectional
+    own = PEEPHOLES if form.peepholes else ()
+    peepholes = [{name: getattr(layer, name + end).detach() for name in own} for end in suffixes(layer)]
+    nodes = []
+    for k in range(0, len(found), count):
+        inputs = operator_inputs(form, found[k : k + count], peepholes[k : k + count])
+        W, R, B, P = (None if x is None else to_array(x) for x in inputs)
+        nodes.append(OnnxNode(form.kind, W, R, B, P, dict(attributes)))
+    return nodes
+
+
+def operator_attributes(layer: Any, form: Form) -> dict[str, Any]:
+    """The attributes of each of the operators that ``layer`` is."""
     attributes: dict[str, Any] = {
         "hidden_size": layer.hidden_size,
         "direction": "bidirectional" if layer.bidirectional else "forward",
     }
-    count = 1 + layer.bidirectional
     if form.kind == "GRU":
         attributes["linear_before_reset"] = int(form.reset_after)
     if form.kind == "RNN":
-        attributes["activations"] = [form.activation.capitalize()] * count
-    nodes = []
-    for k in range(0, len(found), count):
-        of_layer = [[None if x is None else _reorder(x, form) for x in each] for each in found[k : k + count]]
-        W, R, B_x, B_h = zip(*of_layer, strict=True)
-        B = None if B_x[0] is None else to_array(torch.stack([torch.cat(both) for both in zip(B_x, B_h, strict=True)]))
-        P = to_array(_peepholes(layer)[k : k + count]) if form.peepholes else None
-        nodes.append(
-            OnnxNode(form.kind, to_array(torch.stack(W)), to_array(torch.stack(R)), B, P, attributes=dict(attributes))
-        )
-    return nodes
+        attributes["activations"] = [form.activation.capitalize()] * (1 + layer.bidirectional)
+    return attributes
+
+
+def operator_inputs(
+    form: Form, found: Sequence[Direction], peepholes: Sequence[Mapping[str, Tensor]]
+) -> OperatorInputs:
+    """The parameters of one operator, from those of a layer's directions; differentiable, and open to tracing."""
+    of_layer = [[None if x is None else _reorder(x, form) for x in each] for each in found]
+    W, R, B_x, B_h = zip(*of_layer, strict=True)
+    B = None if B_x[0] is None else torch.stack([torch.cat(both) for both in zip(B_x, B_h, strict=True)])
+    P = torch.stack([torch.cat([own[name] for name in PEEPHOLES]) for own in peepholes]) if form.peepholes else None
+    return OperatorInputs(torch.stack(W), torch.stack(R), B, P)
 
 
 def from_onnx(layer: Any, nodes: Sequence[OnnxNode]) -> dict[str, Tensor]:
@@ -112,12 +135,6 @@ def from_onnx(layer: Any, nodes: Sequence[OnnxNode]) -> dict[str, Tensor]:
         for end, P in zip(suffixes(layer), peepholes, strict=True):
             state.update({name + end: part.clone() for name, part in zip(PEEPHOLES, P.chunk(3), strict=True)})
     return state
-
-
-def _peepholes(layer: Any) -> Tensor:
-    """P of every layer and direction, (L * directions, 3 * H)."""
-    parts = [[getattr(layer, name + end).detach() for name in PEEPHOLES] for end in suffixes(layer)]
-    return torch.stack([torch.cat(each) for each in parts])
 
 
 def _check(node: OnnxNode, form: Form, bidirectional: bool) -> None:

@@ -7,6 +7,7 @@ backward needs is an output of the forward operator; backward is an operator too
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import accumulate, pairwise
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
+from torch.utils.flop_counter import register_flop_formula
 
 from gru_scratch.cells.base import Cell, State, registry
 from gru_scratch.engines import textbook, torch_private
@@ -252,6 +254,29 @@ def _backward_of_many_at_once(*args: Any) -> list[Tensor]:
     return [torch_private.join_older_batch(each) for each in zip(*found, strict=True)]
 
 
+@register_flop_formula(torch.ops.gru_scratch.forward)
+def _forward_flops(*shapes: Any, **options: Any) -> int:
+    """Two for each multiplication and addition of the products, as PyTorch counts its own."""
+    return sum(_products(Layer(*shapes)))
+
+
+@register_flop_formula(torch.ops.gru_scratch.backward)
+def _backward_flops(
+    inputs_need_grad: bool, grad_outputs: Any, grad_state: Any, kept: Any, *shapes: Any, **options: Any
+) -> int:
+    """Each product has two gradients of its own size; the inputs' is left out where nothing asks for it."""
+    of_inputs, recurrent = _products(Layer(*shapes))
+    return (1 + inputs_need_grad) * of_inputs + 2 * recurrent
+
+
+def _products(layer: Any) -> tuple[int, int]:
+    """The operations of the products with inputs and with states, from shapes; to take a token's row is no product."""
+    steps, batch = layer.inputs[:2]
+    weights = [shape for shape in (layer.weight_hh, layer.weight_hr) if shape is not None]
+    of_inputs = math.prod(layer.weight_ih) if len(layer.inputs) == 3 else 0
+    return 2 * steps * batch * of_inputs, 2 * steps * batch * sum(map(math.prod, weights))
+
+
 torch.library.register_vmap("gru_scratch::backward", _backward_of_many, lib=_library)
 if torch_private.HAS_OLDER_VMAP:
     _library.impl("backward", _backward_of_many_at_once, "Batched")
@@ -270,12 +295,13 @@ def run(
     """Run ``cell`` over a sequence: the same call, and the same results, as :func:`gru_scratch.engines.textbook.run`.
 
     ``lengths`` must be sorted falling. Under ``torch.func`` transforms and in forward-mode differentiation, which a
-    hand-written backward cannot serve, and for complex numbers the textbook loop runs instead.
+    hand-written backward cannot serve, and for complex numbers the textbook loop runs instead; also where
+    ``torch.export`` is told a length, so that what it saves needs none of this package's operators.
     """
     params, masks = params or {}, masks or {}
     tensors = [inputs, *state, *(w for w in weights if w is not None), *params.values()]
     served = not (torch_private.transformed() and (torch.compiler.is_compiling() or _concerned(tensors)))
-    if not served or weights.weight_hh.is_complex():
+    if not served or weights.weight_hh.is_complex() or _is_exported_at(inputs.shape[0]):
         return textbook.run(cell, inputs, state, weights, params, masks, lengths)
     tracing = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
     keep = tracing or (torch.is_grad_enabled() and any(x.requires_grad for x in tensors))
@@ -287,6 +313,12 @@ def run(
 
 fused = partial(run, "fused")
 native = partial(run, "native")
+
+
+def _is_exported_at(steps: int | torch.SymInt) -> bool:
+    """Whether ``torch.export`` writes a program for this length alone: a length that may change is a ``SymInt``, of
+    which no loop can be written out. (Its ``strict`` mode does not let us see which; it keeps the operator.)"""
+    return torch.compiler.is_exporting() and not torch.compiler.is_dynamo_compiling() and isinstance(steps, int)
 
 
 def _concerned(tensors: list[Tensor]) -> bool:

@@ -30,6 +30,7 @@ _PATHS = (
     "torch._C._dispatch_tls_local_include_set",
     "torch._C.DispatchKey",
     "torch._C.DispatchKeySet",
+    "torch._C.OptionalType",
     "torch._C._functorch.maybe_current_level",
     "torch._C._functorch.is_batchedtensor",
     "torch._C._functorch.is_legacy_batchedtensor",
@@ -148,6 +149,14 @@ def assert_in_graph(condition: Tensor, message: str) -> None:
     """Have a compiled graph check a condition when it runs. Without the name it does not."""
     if (check := NAMES.get("torch._assert_async")) is not None:
         check(condition, message)
+
+
+def absent_in_trace(graph: Any) -> Any:
+    """An input that is left out, in a graph of the older ONNX exporter. Without the name that exporter refuses it."""
+    absent = graph.op("prim::Constant")
+    if (kind := NAMES.get("torch._C.OptionalType")) is not None:
+        absent.setType(kind.ofTensor())
+    return absent
 
 
 HAS_OLDER_VMAP = has(

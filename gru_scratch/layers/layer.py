@@ -14,7 +14,7 @@ from torch.fx import Proxy
 from torch.nn.utils.rnn import PackedSequence
 
 from gru_scratch.engines.torch_private import transformed
-from gru_scratch.layers import ragged
+from gru_scratch.layers import onnx_graph, ragged
 from gru_scratch.layers.ragged import Ragged
 from gru_scratch.layers.runner import Runner, RunStack
 from gru_scratch.layers.segments import check_resets, cut
@@ -80,6 +80,8 @@ class RecurrentLayer(Runner):
         if isinstance(input, Proxy):
             options = {"reset_to": reset_to} if resets is not None else {}
             return as_leaf(self, input, hx=hx, lengths=lengths, resets=resets, **options)  # type: ignore[no-any-return]
+        if torch.onnx.is_in_onnx_export():
+            onnx_graph.check_call(input, resets)
         if isinstance(input, PackedSequence):
             for name, given in (("lengths", lengths), ("resets", resets)):
                 if given is not None:

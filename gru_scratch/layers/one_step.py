@@ -24,6 +24,11 @@ LSTM_CELL = make_cell(LSTMEquations())
 class _OneStep(nn.modules.rnn.RNNCellBase):
     """What the three share; the messages are those of ``torch.nn``."""
 
+    @property
+    def cell(self) -> Cell:
+        """The equations of the step."""
+        raise NotImplementedError
+
     def autocast_types(self, low: torch.dtype, states: Sequence[torch.dtype]) -> list[torch.dtype]:
         """What type each state comes to be under autocast to ``low``, from the types of the initial ones."""
         return [torch.promote_types(state, low) for state in states]
@@ -31,9 +36,9 @@ class _OneStep(nn.modules.rnn.RNNCellBase):
     def __prepare_scriptable__(self) -> nn.Module:
         return as_namesake(self)
 
-    def _step(self, cell: Cell, input: Tensor, states: Sequence[Tensor] | None) -> list[Tensor]:
+    def _step(self, input: Tensor, states: Sequence[Tensor] | None) -> list[Tensor]:
         """The states after one step, without a batch dimension where the input has none."""
-        batched = input.dim() == 2
+        cell, batched = self.cell, input.dim() == 2
         x = input if batched else input.unsqueeze(0)  # (B, D)
         if states is None:
             states = list(cell.initial_state(x.size(0), self.hidden_size, device=x.device, dtype=x.dtype))
@@ -81,9 +86,13 @@ class RNNCell(_OneStep, nn.RNNCell):
         if isinstance(input, Proxy):
             return as_leaf(self, input, hx=hx)
         self._check_dims("RNNCell", input, hx)
+        return self._step(input, None if hx is None else [hx])[0]
+
+    @property
+    def cell(self) -> Cell:
         if self.nonlinearity not in RNN_CELLS:
             raise RuntimeError(f"Unknown nonlinearity: {self.nonlinearity}")
-        return self._step(RNN_CELLS[self.nonlinearity], input, None if hx is None else [hx])[0]
+        return RNN_CELLS[self.nonlinearity]
 
     def autocast_types(self, low: torch.dtype, states: Sequence[torch.dtype]) -> list[torch.dtype]:
         return [low]
@@ -108,7 +117,11 @@ class GRUCell(_OneStep, nn.GRUCell):
         if isinstance(input, Proxy):
             return as_leaf(self, input, hx=hx)
         self._check_dims("GRUCell", input, hx)
-        return self._step(GRU_CELLS[self.reset_after], input, None if hx is None else [hx])[0]
+        return self._step(input, None if hx is None else [hx])[0]
+
+    @property
+    def cell(self) -> Cell:
+        return GRU_CELLS[self.reset_after]
 
     def extra_repr(self) -> str:
         return super().extra_repr() + ("" if self.reset_after else ", reset_after=False")
@@ -130,5 +143,9 @@ class LSTMCell(_OneStep, nn.LSTMCell):
             raise TypeError("lstm_cell(): argument 'hx' (position 2) must be tuple of Tensors, not Tensor")
         if states is not None and len(states) != 2:
             raise RuntimeError("lstm_cell expects two hidden states")
-        h, c = self._step(LSTM_CELL, input, states)
+        h, c = self._step(input, states)
         return h, c
+
+    @property
+    def cell(self) -> Cell:
+        return LSTM_CELL

@@ -17,7 +17,7 @@ from gru_scratch.engines import textbook
 from gru_scratch.engines.choice import choose, facts, runner
 from gru_scratch.engines.torch_private import transformed, under_func_transform
 from gru_scratch.engines.weights import is_dense
-from gru_scratch.layers import ragged
+from gru_scratch.layers import onnx_graph, ragged
 from gru_scratch.layers.dropout import DropoutMasks, dropout
 from gru_scratch.layers.dtypes import autocast_type, check_devices, check_types
 from gru_scratch.layers.ragged import Ragged
@@ -88,6 +88,8 @@ class Runner:
     ) -> tuple[Tensor, Sequence[Tensor]]:
         """Sort the caller's batch by length, run, and put it back in order."""
         inputs = input.transpose(0, 1) if self.batch_first else input
+        if torch.onnx.is_in_onnx_export():  # its operators take sequences in any order
+            return self._run(inputs, states, parameters, run, Ragged(lengths, None, None))
         batch_of = ragged.from_lengths(lengths, inputs.shape[0])
         if batch_of is None:
             return self._run(inputs, states, parameters, run)
@@ -153,6 +155,8 @@ class Runner:
         batch_of: Ragged | None,
     ) -> tuple[Tensor, Sequence[Tensor]]:
         drop = partial(dropout, p=self.dropout, training=self.training, masks=self.dropout_masks)
+        if torch.onnx.is_in_onnx_export() and onnx_graph.has_operator(self, inputs):
+            return onnx_graph.run_stack(self, inputs, states, parameters, batch_of, drop)
         return run_stack(runner(self.engine), self.cell, inputs, states, parameters, batch_of, self.training, drop)
 
     def _run_stack_for_states(
@@ -193,7 +197,7 @@ class Runner:
 
 def _check_tokens(tokens: Tensor, size: int) -> Tensor:
     """Token indices as the engines take them; ValueError for one out of range, where a look is no wait for a device."""
-    looks = tokens.device.type == "cpu" and not torch.compiler.is_compiling()
+    looks = tokens.device.type == "cpu" and not torch.compiler.is_compiling() and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
     if looks and tokens.numel() and not under_func_transform():
         least, most = (int(x) for x in torch.aminmax(tokens))
         if least < 0 or most >= size:
