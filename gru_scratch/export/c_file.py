@@ -17,8 +17,9 @@ from torch import Tensor
 from gru_scratch.cells.base import Cell
 from gru_scratch.engines.native.expressions import Node, leaf
 from gru_scratch.engines.native.passes import Pass, Plan
-from gru_scratch.engines.native.source import Function, Names, plan_of
+from gru_scratch.engines.native.source import plan_of
 from gru_scratch.engines.native.tracing import NotElementwiseError
+from gru_scratch.engines.native.values import Function, Names
 from gru_scratch.engines.weights import by_product
 from gru_scratch.layers.stack import Parameters
 from gru_scratch.models.language import RNNModel
