@@ -83,7 +83,7 @@ def test_a_layer_is_onnx_own_operator(name: str, dynamo: bool) -> None:
         with torch.no_grad():
             y, hx = model(inputs[0], as_hx(states), inputs[-1])
         runs = [session.run(None, feeds)]
-        if min(lengths) == steps:  # the reference evaluator does not read sequence_lens
+        if min(lengths) == steps and "relu" not in name:  # the evaluator reads no sequence_lens, and knows no Relu here
             runs.append(ReferenceEvaluator(graph).run(None, feeds))
         for found in runs:
             for array, expected in zip(found, (y, *states_of(hx)), strict=True):
