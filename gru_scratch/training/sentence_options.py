@@ -46,11 +46,12 @@ class LayerOptions:
     """The recurrent layers, and what they read."""
 
     cell: str = "gru"
-    """Recurrent cell: rnn, gru, lstm, mgu, cifg, peephole-lstm, layer-norm-gru or layer-norm-lstm; or one of your own,
-    as path/to/file.py:ClassName."""
-    engine: Engine = "fused"
-    """What the recurrence runs on: fused is fast, with gradients by hand; textbook takes the equations step by step,
-    with autograd; builtin is the layer of torch.nn, which has rnn, gru and lstm."""
+    """Recurrent cell: rnn, gru, lstm, mgu, cifg, peephole-lstm, layer-norm-gru, layer-norm-lstm, min-gru or min-lstm;
+    or one of your own, as path/to/file.py:ClassName."""
+    engine: Engine = "auto"
+    """What the recurrence runs on: native is the cell compiled to C; fused has PyTorch's operators, with gradients by
+    hand; textbook takes the equations step by step, with autograd; builtin is the layer of torch.nn, which has rnn, gru
+    and lstm; auto is the fastest of them that serves."""
     num_hiddens: int = 128
     """Hidden units."""
     num_layers: int = 1
