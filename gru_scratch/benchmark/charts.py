@@ -23,6 +23,7 @@ COLOURS: Mapping[str, str] = MappingProxyType(
         "textbook-layer": "#009e73",
         "fused": BLUE,
         "fused-compiled": "#cc79a7",
+        "native": "#d55e00",
     }
 )
 """Of engines, the same in all pictures; colour-blind readers tell them apart."""

@@ -18,8 +18,9 @@ ENGINES: Mapping[str, str] = MappingProxyType(
         "builtin-unrolled": "the same under torch.compile with allow_rnn, which unrolls it: minutes to compile",
         "textbook": "the functions of gru_scratch.scratch; for other cells the same as textbook-layer",
         "textbook-layer": 'our layer with engine="textbook"',
-        "fused": "our layer",
+        "fused": 'our layer with engine="fused"',
         "fused-compiled": "the same under torch.compile",
+        "native": "our layer, its equations compiled to C",
     }
 )
 """Every program that a model can be trained by, in the order of tables; the first that is there is the base."""
@@ -34,7 +35,7 @@ class CompareArguments:
     layer-norm-lstm; or a cell of your own as path/to/file.py:ClassName, whose code is then executed."""
     engines: tuple[str, ...] = ()
     """builtin, builtin-compiled, builtin-unrolled (takes minutes to compile), textbook, textbook-layer, fused,
-    fused-compiled (none given: those that the question needs)."""
+    fused-compiled, native (none given: those that the question needs)."""
     batch_size: int = 32
     """Sequences in a minibatch."""
     num_steps: int = 35
@@ -52,7 +53,7 @@ class CompareArguments:
     generate: bool = False
     """Instead: tokens generated one at a time, by one sequence."""
     ladder: bool = False
-    """Instead: each step from the book's loop to the fused engine."""
+    """Instead: each step from the book's loop to native code."""
     six_settings: bool = False
     """Instead: GRU, LSTM, the book's GRU and a cell without a derivative at six settings, from the book's to long
     sequences. Takes minutes: see --only."""

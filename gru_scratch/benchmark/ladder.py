@@ -1,4 +1,4 @@
-"""From the book's loop to the fused engine, a step at a time: what each is worth.
+"""From the book's loop to native code, a step at a time: what each is worth.
 
 Every rung computes the same from the same parameters. The engine has no switches for what it does: a rung takes a part
 away from outside, by a cell that lacks its derivative, or by a name of the engine's that is put back after.
@@ -111,6 +111,7 @@ RUNGS: Mapping[str, Rung] = MappingProxyType(
         "equations in place": Rung(operators.fused, changes=(_WHOLE, _PLAIN)),
         "time in short stretches": Rung(operators.fused, changes=(_PLAIN,)),
         "the fastest product": Rung(operators.fused),
+        "compiled to C": Rung(operators.native),
     }
 )
 """By name, each with what the one before has, and one thing more; before them comes the book's loop."""

@@ -28,6 +28,7 @@ from gru_scratch.cells import resolve_cell
 from gru_scratch.cells.base import Cell
 from gru_scratch.cells.make import make_cell
 from gru_scratch.convert import torch_to_scratch
+from gru_scratch.engines.choice import native_refusal
 from gru_scratch.layers import GRU, LSTM, RNN, Recurrent
 from gru_scratch.models.language import RNNModel, RNNModelScratch
 from gru_scratch.scratch import gru, lstm, rnn
@@ -59,6 +60,8 @@ class ModelKind:
         missing = set()
         if self.builtin is None:
             missing |= {name for name in ENGINES if name.startswith("builtin")}
+        if not self.cell.elementwise:
+            missing.add("native")
         if self.scratch is None and "textbook-layer" in wanted:
             missing.add("textbook")
         return [name for name in ENGINES if name in wanted and name not in missing]
@@ -121,6 +124,9 @@ class Programs:
         if engine == "textbook" and self.kind.scratch is not None:
             return self._functions(self.kind.scratch)
         name = engine.partition("-")[0]
+        kind = self.device.type
+        if name == "native" and (refusal := native_refusal(self.kind.cell, torch.float32, kind, projected=False)):
+            raise NotAvailableError(refusal)
         return self.new_model(self.kind.builtin if name == "builtin" else partial(self.kind.layer, engine=name))
 
     def new_model(self, layer: Any) -> RNNModel:

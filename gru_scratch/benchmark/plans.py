@@ -22,9 +22,10 @@ from gru_scratch.benchmark.timing import Budget, clock_for
 from gru_scratch.cells import MGUEquations
 from gru_scratch.layers import Recurrent
 
-DEFAULT_ENGINES = ("builtin", "builtin-compiled", "textbook", "fused")
-SWEEP_ENGINES = ("builtin", "textbook", "fused")
-GENERATE_ENGINES = ("builtin", "textbook", "fused")
+DEFAULT_ENGINES = ("builtin", "builtin-compiled", "textbook", "fused", "native")
+SWEEP_ENGINES = ("builtin", "textbook", "fused", "native")
+OURS = ("fused", "native")
+GENERATE_ENGINES = ("builtin", "textbook", "fused", "native")
 
 SWEEPS: Mapping[str, tuple[str, str, tuple[int, ...]]] = MappingProxyType(
     {
@@ -126,7 +127,7 @@ def _ladder(config: CompareArguments, kinds: Sequence[ModelKind], device: torch.
     jobs = [(kind.title, partial(compare_ladder, kind, setting, method, config.seed)) for kind in kinds]
 
     def pictures(done: Sequence[Comparison], where: str) -> dict[str, bytes]:
-        title = f"From the book's loop to the fused engine: {setting.words()}"
+        title = f"From the book's loop to native code: {setting.words()}"
         return {"ladder.png": charts.draw_bars(done, f"{title}\n{where}", STEP)}
 
     return Plan(jobs, lambda done: f"{ladder_table(done)}\n\n{report.explanation(done)}", pictures)
@@ -164,8 +165,8 @@ class MGUWithoutDerivative(MGUEquations):
     derivative: Any = None
 
 
-def columns(name: str) -> Iterator[tuple[ModelKind, Setting, tuple[str, str]]]:
-    """What is compared at one of the six settings: the model, the whole setting, the base and the engine against it.
+def columns(name: str) -> Iterator[tuple[ModelKind, Setting, tuple[str, ...]]]:
+    """What is compared at one of the six settings: the model, the whole setting, the base and the engines against it.
 
     A GRU and an LSTM against the layers of `torch.nn`; and what has no namesake there against our own plain loop: the
     book's GRU, and a cell with equations only.
@@ -175,24 +176,25 @@ def columns(name: str) -> Iterator[tuple[ModelKind, Setting, tuple[str, str]]]:
     (gru, book_gru), (lstm,) = model_kinds("gru"), model_kinds("lstm")
     own_cell = ModelKind("MGU, equations only", partial(Recurrent, MGUWithoutDerivative))
     for kind in (gru, lstm):
-        yield kind, setting, ("builtin", "fused")
+        yield kind, setting, ("builtin", *OURS)
     for kind in (gru, lstm):
-        yield replace(kind, title=f"{kind.title}, dense input"), dense, ("builtin", "fused")
+        yield replace(kind, title=f"{kind.title}, dense input"), dense, ("builtin", *OURS)
     for kind in (book_gru, own_cell):
-        yield kind, setting, ("textbook-layer", "fused")
+        yield kind, setting, ("textbook-layer", *OURS)
 
 
 def summary(measured: Sequence[tuple[str, Comparison]]) -> str:
     """A line for each setting and model, with the ratios of time and of peak memory."""
-    header = ("setting", "batch, steps, hidden, vocabulary", "model", "base", "times as fast", "memory, fused : base")
+    times = tuple(f"{name}, times as fast" for name in OURS)
+    header = ("setting", "batch, steps, hidden, vocabulary", "model", "base", *times, "memory, native : base")
     lines = []
     for name, comparison in measured:
-        setting, fused, base = SIX_SETTINGS[name], comparison.row("fused"), comparison.row(comparison.base or "")
+        setting, base = SIX_SETTINGS[name], comparison.row(comparison.base or "")
         sizes = f"{setting.batch_size}, {setting.num_steps}, {setting.num_hiddens}, {setting.vocab_size}"
-        time = memory = ""
-        if fused is not None:
-            time = ratio_text(fused.ratio) if fused.ratio else fused.note
-            if base is not None and base.peak_memory and fused.peak_memory:
-                memory = f"{fused.peak_memory / base.peak_memory:.2f}"
-        lines.append((name, sizes, comparison.title, comparison.base or "", time, memory))
+        rows = [comparison.row(engine) for engine in OURS]
+        ratios = ["" if row is None else ratio_text(row.ratio) if row.ratio else row.note for row in rows]
+        ours, memory = rows[-1], ""
+        if ours is not None and base is not None and base.peak_memory and ours.peak_memory:
+            memory = f"{ours.peak_memory / base.peak_memory:.2f}"
+        lines.append((name, sizes, comparison.title, comparison.base or "", *ratios, memory))
     return markdown(header, lines)

@@ -84,8 +84,8 @@ def test_which_engines_there_are_for_a_model() -> None:
     every = tuple(ENGINES)
     assert rnn.engines(every) == list(every)
     assert after.engines(every) == list(every)
-    assert before.engines(every) == ["textbook", "textbook-layer", "fused", "fused-compiled"]
-    assert mgu.engines(every) == ["textbook-layer", "fused", "fused-compiled"]
+    assert before.engines(every) == ["textbook", "textbook-layer", "fused", "fused-compiled", "native"]
+    assert mgu.engines(every) == ["textbook-layer", "fused", "fused-compiled", "native"]
     assert mgu.engines(("fused", "textbook", "builtin")) == ["textbook", "fused"]
 
 
@@ -171,7 +171,7 @@ def test_the_six_settings() -> None:
     for kind, setting, engines in columns("book"):
         small = replace(SMALL, input=setting.input, input_size=6)
         measured.append(("book", compare_training(kind, small, engines, METHOD)))
-    assert [engines[1] for _, _, engines in columns("book")] == ["fused"] * 6
+    assert [engines[1:] for _, _, engines in columns("book")] == [("fused", "native")] * 6
     lines = summary(measured).splitlines()[2:]
     assert len(lines) == 6
     assert all("1.00 (1.00 to 1.00) covers 1" in line and "| book " in line for line in lines)
