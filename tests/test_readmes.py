@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 from support.paths import ROOT
+
+from gru_scratch.cli.commands import COMMANDS
 
 ENGLISH, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"
 BOTH = pytest.mark.parametrize("readme", [ENGLISH, CHINESE], ids=["english", "chinese"])
@@ -59,3 +62,11 @@ def test_its_programs_run(tmp_path, monkeypatch, capsys):
     Path("mgu.py").write_text(cell)
     exec(compile(program, "README.md", "exec"), {})
     assert "v_sigmoid" in capsys.readouterr().out
+
+
+def test_its_commands_have_the_options_that_it_gives_them():
+    commands = [shlex.split(line, comments=True) for block in blocks(ENGLISH, "sh") for line in block.splitlines()]
+    checked = [words[1:] for words in commands if words[:1] == [".venv/bin/gru-scratch"] and "--resume" not in words]
+    assert len(checked) >= 6
+    for name, *options in checked:
+        COMMANDS[name].read(options, None)
