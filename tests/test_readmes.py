@@ -1,4 +1,4 @@
-"""The two READMEs: short, with the same commands, programs and figures; what they link to is there, what they print runs."""
+"""The two READMEs: short, with the same commands, programs and figures; links lead somewhere, programs run."""
 
 from __future__ import annotations
 
