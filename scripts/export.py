@@ -1,6 +1,6 @@
 """Write the model of a run as one file that needs no gru_scratch: a C program, ONNX, or parameters for torch.nn.
 
-python scripts/export.py runs/gru-fused --to c
+python scripts/export.py runs/gru --to c
 python scripts/export.py runs/gru-builtin --to torch --out gru.safetensors
 """
 
