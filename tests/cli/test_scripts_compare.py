@@ -119,7 +119,7 @@ def test_a_cell_that_fails_gets_a_row_and_a_status(compare: RunScript) -> None:
     )
     status, out, err = compare(*SMALLEST, "--cells", "mine.py:Mine")
     assert (status, without_notes(err)) == (1, "")
-    assert out.count("fails: TypeError: no such gate") == 2
+    assert out.count("fails: TypeError: no such gate") == 3
     read(Path("runs/compare/comparison.json"))
 
 
