@@ -94,7 +94,7 @@ def test_no_such_command(command: Command, words: tuple[str, ...], said: str) ->
 
 
 def test_every_command_has_its_file_in_scripts() -> None:
-    assert sorted(path.stem for path in SCRIPTS.glob("*.py")) == sorted(COMMANDS)
+    assert sorted(path.stem.replace("_", "-") for path in SCRIPTS.glob("*.py")) == sorted(COMMANDS)
 
 
 @pytest.mark.parametrize(

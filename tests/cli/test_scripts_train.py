@@ -88,7 +88,7 @@ def test_help_names_every_option_with_its_default(in_process: RunScript) -> None
 
 
 BAD_OPTIONS = [
-    (["--cell", "gruu"], "layer-norm-lstm, path/to/file.py:ClassName, received 'gruu'"),
+    (["--cell", "gruu"], "min-lstm, path/to/file.py:ClassName, received 'gruu'"),
     (["--engine", "cudnn"], "cudnn"),
     (["--no-such-option", "1"], "no-such-option"),
     (["--batch-size", "0"], "batch_size must be at least 1, received 0"),

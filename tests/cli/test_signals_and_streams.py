@@ -36,7 +36,7 @@ def interrupted(number: int, made: Path, cwd: Path, *words: object) -> tuple[int
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_a_signal_saves_and_ends_a_run_as_ctrl_c_does(tmp_path: Path, text: Text, name: str) -> None:
-    endless = ["train", "--text", text.path, *SMALL, "--epochs", 10**6, "--out", "run"]
+    endless = ["train", "--text", text.path, *SMALL, "--epochs", 10**6, "--eval-every", 1, "--out", "run"]
     number = getattr(signal, name)
     status, out, err = interrupted(number, tmp_path / "run" / "curve.png", tmp_path, *endless)
     assert (status, "Traceback" in err) == (128 + number, False)
