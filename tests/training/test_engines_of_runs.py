@@ -139,7 +139,7 @@ class TestOtherModels:
             ({"num_layers": 0}, "num_layers must be at least 1, received 0"),
             (
                 {"cell": "gr"},
-                "peephole-lstm, layer-norm-gru, layer-norm-lstm, min-gru, min-lstm, path/to/file.py:ClassName, received 'gr'",
+                "layer-norm-gru, layer-norm-lstm, min-gru, min-lstm, path/to/file.py:ClassName, received 'gr'",
             ),
         ],
     )
