@@ -36,13 +36,9 @@ class Kernels(NamedTuple):
     buffer_shapes: Any
 
 
-def _native_buffer_shapes(cell: Cell, steps: int, batch: int, weights: LayerWeights) -> list[tuple[int, ...]]:
-    return native_run.buffer_shapes(cell, steps, batch, weights.hidden_size)
-
-
 KERNELS: Mapping[str, Kernels] = {
     "fused": Kernels(fused_forward, fused_backward, fused_buffer_shapes),
-    "native": Kernels(native_run.forward, native_run.backward, _native_buffer_shapes),
+    "native": Kernels(native_run.forward, native_run.backward, native_run.buffer_shapes),
 }
 
 _LAYER = (

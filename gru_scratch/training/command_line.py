@@ -9,26 +9,17 @@ import argparse
 import ast
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, make_dataclass
+from dataclasses import field, fields, make_dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 import tyro
 
 from gru_scratch.engines.names import check_engine
+from gru_scratch.training.options import Otherwise, RunOptions
 
-if TYPE_CHECKING:
-    from gru_scratch.training.options import RunOptions
-
-Options = TypeVar("Options", bound="RunOptions")
-
-
-@dataclass(frozen=True)
-class Otherwise:
-    """In an option's `Annotated` type: what None means, which help shows in the place of a default."""
-
-    meaning: str
+Options = TypeVar("Options", bound=RunOptions)
 
 
 def read_groups(

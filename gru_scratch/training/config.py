@@ -11,12 +11,13 @@ from typing import Annotated, Literal
 import tyro
 
 from gru_scratch.engines.names import Engine
-from gru_scratch.training.command_line import Otherwise, read_run
+from gru_scratch.training.command_line import read_run
 from gru_scratch.training.options import (
     MAY_DIFFER,
     EndOptions,
     MachineOptions,
     OptimisationOptions,
+    Otherwise,
     ResumableFolderOptions,
     RunOptions,
     check_below_one,

@@ -11,8 +11,6 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from gru_scratch.training.command_line import Otherwise
-
 BOUNDS = ("epochs", "max_updates", "minutes")
 """Options that end a run, of which one is given. When a run goes on it may grow."""
 MAY_DIFFER: tuple[str, ...] = (*BOUNDS, "out", "device")
@@ -21,6 +19,13 @@ MAY_DIFFER: tuple[str, ...] = (*BOUNDS, "out", "device")
 MOST_THREADS = 4096
 
 Options = TypeVar("Options", bound="RunOptions")
+
+
+@dataclass(frozen=True)
+class Otherwise:
+    """In an option's `Annotated` type: what None means, which help shows in the place of a default."""
+
+    meaning: str
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from gru_scratch.engines.names import Engine
-from gru_scratch.training.command_line import Otherwise
 from gru_scratch.training.config import check_builtin_cell, check_cell_name
 from gru_scratch.training.options import (
     EndOptions,
     MachineOptions,
     OptimisationOptions,
+    Otherwise,
     ResumableFolderOptions,
     RunOptions,
     check_below_one,

@@ -44,9 +44,9 @@ class Gradients(NamedTuple):
     params: dict[str, Tensor]
 
 
-def buffer_shapes(cell: Cell, steps: int, batch: int, hidden_size: int) -> list[tuple[int, ...]]:
+def buffer_shapes(cell: Cell, steps: int, batch: int, weights: LayerWeights) -> list[tuple[int, ...]]:
     """The shapes of the buffers that :func:`forward` returns where it keeps any."""
-    return [(steps, batch, len(plan_of(cell).slots), hidden_size)]
+    return [(steps, batch, len(plan_of(cell).slots), weights.hidden_size)]
 
 
 def forward(
