@@ -83,6 +83,8 @@ def load_text(path: str | os.PathLike[str] | None = None) -> Text:
 
     Raises FileNotFoundError or ValueError in one sentence where `path` is missing, empty, not a file or not UTF-8 text.
     """
+    if path is not None:
+        check_file(Path(path))
     source = find_text(path)
     return Text(source.name, source.path, read_text(source.path), source.notice)
 
