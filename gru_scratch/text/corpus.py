@@ -28,12 +28,14 @@ SHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2d
 SHAKESPEARE_FILE = "tinyshakespeare.txt"
 DATA_VARIABLE = "GRU_SCRATCH_DATA"
 DOWNLOAD_SECONDS = 6.0
+TEXT_ENDINGS = (".txt", ".abc")
+"""Of the files that are read where a folder is given as a text."""
 CONVERT = "convert it, or train on its bytes with --tokens byte"
 
 
 @dataclass(frozen=True)
 class Source:
-    """A file that holds a text. `notice` is as in `Text`."""
+    """A file or folder that holds a text. `notice` is as in `Text`."""
 
     name: str
     path: Path
@@ -81,15 +83,20 @@ def load_text(path: str | os.PathLike[str] | None = None) -> Text:
 
     Raises FileNotFoundError or ValueError in one sentence where `path` is missing, empty, not a file or not UTF-8 text.
     """
+    if path is not None:
+        check_file(Path(path))
     source = find_text(path)
     return Text(source.name, source.path, read_text(source.path), source.notice)
 
 
 def find_text(path: str | os.PathLike[str] | None = None) -> Source:
-    """Where the text is that `load_text` reads; FileNotFoundError, PermissionError or ValueError if `path` is none."""
+    """Where a text is: in the file or folder `path`; without one, where `load_text` reads.
+
+    Raises what `text_files` raises.
+    """
     if path is not None:
-        check_file(Path(path))
-        return Source(Path(path).name, Path(path))
+        text_files(Path(path))
+        return Source(Path(path).absolute().name, Path(path))
     found = find_time_machine()
     notices = [f"passed over {place}: it is not the book's file (its SHA-1 sum differs)" for place in altered_files()]
     if found is not None:
@@ -128,6 +135,21 @@ def not_utf8(path: Path, start: int, error: UnicodeDecodeError) -> ValueError:
     return ValueError(
         f"{path} is not UTF-8 text: byte {place} is 0x{bad:02x} (counted from 0), {error.reason}; {CONVERT}"
     )
+
+
+def text_files(path: Path) -> list[Path]:
+    """The files of a text: `path` itself, or, of a folder, its files that end as `TEXT_ENDINGS`, by their names.
+
+    Raises FileNotFoundError, PermissionError or ValueError for a folder without any, and where one is not to be read.
+    """
+    files = [path]
+    if path.is_dir():
+        files = sorted((file for file in path.iterdir() if file.suffix in TEXT_ENDINGS), key=lambda file: file.name)
+        if not files:
+            raise ValueError(f"expected files that end in {' or '.join(TEXT_ENDINGS)}, and the folder {path} has none")
+    for file in files:
+        check_file(file)
+    return files
 
 
 def read_content(path: Path) -> bytes:
@@ -174,7 +196,7 @@ def is_time_machine(path: Path) -> bool:
 
 def is_the_books(path: Path) -> bool:
     """Whether a file is The Time Machine, or the story that stands in for it: the texts that the book's way suits."""
-    if path.stat().st_size > 1 << 20:
+    if path.is_dir() or path.stat().st_size > 1 << 20:
         return False
     return is_time_machine(path) or path.read_bytes() == story_path().read_bytes()
 

@@ -6,20 +6,23 @@ The chunks are small enough to stay in a processor's cache, and all work on them
 from __future__ import annotations
 
 import codecs
+import hashlib
 import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from itertools import repeat
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gru_scratch.text.corpus import check_encoding, clean_lines, not_utf8
+from gru_scratch.text.corpus import check_encoding, clean_lines, not_utf8, text_files
 from gru_scratch.text.vocab import Vocab
 
 CHUNK_BYTES = 1 << 18
+BETWEEN_FILES = b"\n"
+"""What follows each file of a folder but the last: a blank line, where the file ends its own last line."""
 
 Piece = Any
 """Part of a text: `str` for characters, `bytes` for bytes, a list of `str` for words."""
@@ -32,18 +35,21 @@ class Hash(Protocol):
 def read_pieces(
     path: Path, kind: str, cleaning: str, digest: Hash, progress: Callable[[int], object] = lambda size: None
 ) -> Iterator[Piece]:
-    """The text of a file in pieces, each ready to be counted or numbered by its kind of token.
+    """A text, of a file or of a folder's, in pieces, each ready to be counted or numbered by its kind of token.
 
+    Between two files of a folder is `BETWEEN_FILES`.
     Line ends \\r\\n and \\r become \\n, as Python reads a text file, and a byte order mark is dropped, unless tokens
-    are bytes. With the `cleaning` "book" the text is cleaned line by line. `digest` is fed the bytes of the file;
+    are bytes. With the `cleaning` "book" the text is cleaned line by line. `digest` is fed the bytes of the text;
     `progress` is told their number.
 
     Raises ValueError with the place of a zero byte, or of one that is not UTF-8 (byte tokens take any).
     """
-    chunks = _read_chunks(path, digest, progress)
+    files = text_files(path)
+    ends = [*[BETWEEN_FILES] * (len(files) - 1), b""]
+    texts = [_read_chunks(file, end, digest, progress) for file, end in zip(files, ends, strict=True)]
     if kind == "byte" and cleaning == "raw":
-        return chunks
-    characters: Iterator[str] = _decode(chunks, path)
+        return chain.from_iterable(texts)
+    characters: Iterator[str] = chain.from_iterable(map(_decode, texts, files))
     if cleaning == "book":
         characters = _clean(characters)
     if kind == "byte":
@@ -51,12 +57,29 @@ def read_pieces(
     return _words(characters) if kind == "word" else characters
 
 
-def _read_chunks(path: Path, digest: Hash, progress: Callable[[int], object]) -> Iterator[bytes]:
+def text_sha256(path: Path, progress: Callable[[int], object] = lambda size: None) -> str:
+    """The SHA-256 sum of a text's bytes, as `read_pieces` feeds them to its digest."""
+    digest = hashlib.sha256()
+    for _ in read_pieces(path, "byte", "raw", digest, progress):
+        pass
+    return digest.hexdigest()
+
+
+def text_size(path: Path) -> int:
+    """The bytes of a text's files together."""
+    return sum(file.stat().st_size for file in text_files(path))
+
+
+def _read_chunks(path: Path, end: bytes, digest: Hash, progress: Callable[[int], object]) -> Iterator[bytes]:
+    """The bytes of a file, and then `end`."""
     with open(path, "rb", buffering=0) as file:
         while chunk := file.read(CHUNK_BYTES):
             digest.update(chunk)
             yield chunk
             progress(len(chunk))
+    if end:
+        digest.update(end)
+        yield end
 
 
 def _decode(chunks: Iterator[bytes], path: Path) -> Iterator[str]:

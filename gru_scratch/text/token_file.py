@@ -22,9 +22,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gru_scratch.text.corpus import check_file
 from gru_scratch.text.files import Lock, replacing
-from gru_scratch.text.stream import check_not_empty, count_tokens, encoder, number_type, read_pieces
+from gru_scratch.text.stream import (
+    check_not_empty,
+    count_tokens,
+    encoder,
+    number_type,
+    read_pieces,
+    text_sha256,
+    text_size,
+)
 from gru_scratch.text.vocab import Vocab
 
 FORMAT = 1
@@ -86,7 +93,7 @@ class TokenFile:
     tokens: MappedTokens
     vocab: Vocab
     sha256: str
-    """Of the text's own file."""
+    """Of the text itself."""
     notice: str | None
     """What a person should know: the file was there, but could not be used. Or None."""
 
@@ -103,16 +110,16 @@ def open_token_file(
     """The token file of a text, made if it is not there, or not of this text.
 
     Args:
-        text: a text file of any size.
+        text: a text file of any size, or a folder of such.
         kind: of token: char, word or byte.
         cleaning: raw, or book: the book's cleaning, line by line.
         min_freq: tokens that occur less often get the number of `<unk>`.
         folder: where token files are kept; by default beside the text.
 
-    Raises what `check_file` and `read_pieces` raise; ValueError if the text holds no token, or changes meanwhile;
+    Raises what `text_files` and `read_pieces` raise; ValueError if the text holds no token, or changes meanwhile;
     OSError, with what may help, if the file cannot be written.
     """
-    check_file(text)
+    size = text_size(text)
     folder = text.parent if folder is None else folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -125,12 +132,12 @@ def open_token_file(
         lock.wait()
         notice = None
         if path.exists() or _description(path).exists():
-            sha256 = _file_sha256(text, lambda done: progress("checking", done, text.stat().st_size))
+            sha256 = text_sha256(text, lambda done: progress("checking", done, size))
             try:
                 return TokenFile(*_read(path, wanted | {"source_sha256": sha256}), sha256, None)
             except ValueError as error:
                 notice = f"{path} is made anew: {error}"
-        sha256 = _make(path, text, wanted, lambda task, done: progress(task, done, text.stat().st_size))
+        sha256 = _make(path, text, wanted, lambda task, done: progress(task, done, size))
         return TokenFile(*_read(path, wanted | {"source_sha256": sha256}), sha256, notice)
 
 
@@ -185,12 +192,11 @@ def _description(path: Path) -> Path:
     return path.with_name(path.name + ".json")
 
 
-def _file_sha256(path: Path, progress: Callable[[int], object] = lambda done: None) -> str:
+def _file_sha256(path: Path) -> str:
     digest = hashlib.sha256()
     with open(path, "rb", buffering=0) as file:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
-            progress(len(chunk))
     return digest.hexdigest()
 
 

@@ -43,7 +43,8 @@ class TextOptions:
     """What is learnt, and which parts of it are for training, evaluating and testing."""
 
     text: Annotated[Path | None, Otherwise("The Time Machine")] = None
-    """Text file to learn, in UTF-8."""
+    """Text to learn, in UTF-8: a file, or a folder, whose .txt and .abc files are read in the order of their names,
+    with a line end between two."""
     tokens: Literal["char", "word", "byte"] = "char"
     """What is predicted one after another: characters, words between white space, or bytes, of any file at all."""
     cleaning: Literal["auto", "book", "raw"] = "auto"

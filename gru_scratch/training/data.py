@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gru_scratch.text.batches import Corpus
 from gru_scratch.text.corpus import Source, find_text, is_the_books
-from gru_scratch.text.stream import check_not_empty, count_tokens, encoder, read_pieces
+from gru_scratch.text.stream import check_not_empty, count_tokens, encoder, read_pieces, text_size
 from gru_scratch.text.token_file import MappedTokens, Progress, open_token_file
 from gru_scratch.text.vocab import Vocab, join_tokens, split_tokens
 from gru_scratch.training.config import TrainConfig
@@ -31,7 +31,7 @@ class RunText:
 
     source: Source
     sha256: str
-    """Of the text as its file has it."""
+    """Of the text as its file has it, or a folder's files one after another."""
     vocab: Vocab
     """Of the whole text, as in the book."""
     kind: str
@@ -78,7 +78,7 @@ def read_run_text(
     if cleaning == "auto":
         cleaning = "book" if books else "raw"
     divided = partial(_divided, config, planned or Bound.of(config), books)
-    if config.token_dir is not None or source.path.stat().st_size >= LARGE_TEXT_BYTES:
+    if config.token_dir is not None or text_size(source.path) >= LARGE_TEXT_BYTES:
         made = open_token_file(
             source.path,
             config.tokens,

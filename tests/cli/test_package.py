@@ -53,7 +53,8 @@ def test_a_wheel_has_every_file(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     packed = {name for name in names if name.startswith("gru_scratch/")}
     files = [path for path in (ROOT / "gru_scratch").rglob("*") if path.is_file() and path.suffix != ".pyc"]
-    data = ["gru_scratch/data/README.md", "gru_scratch/data/story.txt"]
+    tunes = [f"gru_scratch/data/tunes/{path.name}" for path in (ROOT / "data" / "tunes").iterdir()]
+    data = ["gru_scratch/data/README.md", "gru_scratch/data/story.txt", *tunes]
     assert packed == {*data, *(path.relative_to(ROOT).as_posix() for path in files)}
 
 

@@ -167,7 +167,10 @@ BAD = {
     "characters that the run's text lacks": (["--text", "a zebra"], "the model's vocabulary lacks: 'b' 'z'"),
     "a text that is too long": (["--text", "a" * 10_001], "10,001 tokens, and a page holds at most 10,000"),
     "no such file": (["--file", "none.txt"], "there is no text file none.txt"),
-    "a folder for a file": (["--file", "."], "expected a text file, received the folder ."),
+    "a folder without a text": (
+        ["--file", "."],
+        "expected files that end in .txt or .abc, and the folder . has none",
+    ),
     "characters below 1": (["--text", "a", "--characters", 0], "characters must be at least 1, received 0"),
     "no folder to write to": (["--text", "a", "--out", "no/p.html"], "there is no folder no to write p.html to"),
     "a folder to write over": (["--text", "a", "--out", "."], "expected a file to write the page to"),

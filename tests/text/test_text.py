@@ -377,7 +377,7 @@ def test_the_story_is_a_text_to_learn_from() -> None:
 
 
 def test_the_story_travels_with_the_wheel(tmp_path: Path) -> None:
-    """A wheel built from the files of the repository is a package that finds its story, and no other data."""
+    """A wheel built from the files of the repository is a package that finds its story, and only tunes beside it."""
     source, target = tmp_path / "source", tmp_path / "site"
     source.mkdir()
     for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
@@ -389,7 +389,9 @@ def test_the_story_travels_with_the_wheel(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", build], cwd=source, check=True, capture_output=True)
     (wheel,) = source.glob("*.whl")
     zipfile.ZipFile(wheel).extractall(target)
-    assert {path.name for path in (target / "gru_scratch" / "data").iterdir()} == {"README.md", "story.txt"}
+    data = target / "gru_scratch" / "data"
+    assert {path.name for path in data.iterdir()} == {"README.md", "story.txt", "tunes"}
+    assert sorted(path.name for path in (data / "tunes").iterdir()) == sorted(os.listdir(ROOT / "data" / "tunes"))
     modules = {path.relative_to(ROOT) for path in (ROOT / "gru_scratch").rglob("*.py")}
     packed = {path.relative_to(target) for path in (target / "gru_scratch").rglob("*.py")}
     assert packed == modules, "a new folder of the package has to be listed under packages in pyproject.toml"

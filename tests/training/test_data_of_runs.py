@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from gru_scratch.text.batches import Corpus
 from gru_scratch.text.corpus import load_text
+from gru_scratch.text.token_file import MappedTokens
 from gru_scratch.training.config import TrainConfig
 from gru_scratch.training.data import read_run_text
 from gru_scratch.training.schedule import MOST_VAL_TOKENS, Bound, Evaluations, evaluation_tokens
@@ -73,3 +77,57 @@ def test_samples_begin_as_the_text_does(tmp_path: Path, options: dict[str, Any],
     path.write_text("my time traveller came\n" * 60)
     (prefix,) = read_run_text(TrainConfig(text=path, **options)).prefixes
     assert prefix.startswith(expected)
+
+
+def write_folder(folder: Path) -> bytes:
+    """A folder of texts, and something else; what is to be read of it."""
+    folder.mkdir()
+    (folder / "b.txt").write_bytes(b"second caf\xc3\xa9\r\n" * 30)
+    (folder / "a.abc").write_bytes(b"first\n" * 300)
+    (folder / "c.txt").write_bytes(b"third")
+    (folder / "notes.md").write_bytes(b"\xff\x00")
+    return b"\n".join((folder / name).read_bytes() for name in ("a.abc", "b.txt", "c.txt"))
+
+
+@pytest.mark.parametrize("with_token_file", [False, True])
+@pytest.mark.parametrize("tokens", ["char", "word", "byte"])
+def test_a_folder_is_its_files_by_their_names_with_a_line_end_between(
+    tmp_path: Path, tokens: Any, with_token_file: bool
+) -> None:
+    content = write_folder(tmp_path / "texts")
+    (tmp_path / "joined.txt").write_bytes(content)
+    config = TrainConfig(tokens=tokens, max_tokens=-1, token_dir=tmp_path / "tokens" if with_token_file else None)
+    one = read_run_text(dataclasses.replace(config, text=tmp_path / "joined.txt"))
+    for _ in range(2):  # with a token file that is made, and with one that is there
+        of_folder = read_run_text(dataclasses.replace(config, text=tmp_path / "texts"))
+        assert of_folder.sha256 == one.sha256 == hashlib.sha256(content).hexdigest()
+        assert of_folder.source.name == "texts"
+        assert of_folder.vocab.idx_to_token == one.vocab.idx_to_token
+        assert of_folder.source.notice is None
+        assert numbers(of_folder.train) == numbers(one.train)
+    (tmp_path / "texts" / "c.txt").write_bytes(b"third and more")
+    assert read_run_text(dataclasses.replace(config, text=tmp_path / "texts")).sha256 != one.sha256
+
+
+def numbers(tokens: Corpus) -> list[int]:
+    if isinstance(tokens, MappedTokens):
+        return tokens.windows(np.zeros(1, np.int64), len(tokens))[0].tolist()
+    return tokens.tolist()
+
+
+def test_each_file_of_a_folder_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_bytes(b"\xef\xbb\xbfabc\n" + b"abc\n" * 200)
+    assert read_run_text(TrainConfig(text=tmp_path)).vocab.idx_to_token[1:] == ["\n", "a", "b", "c"]
+
+
+def test_a_folder_that_is_no_text(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"expected files that end in \.txt or \.abc, and the folder .* has none"):
+        read_run_text(TrainConfig(text=tmp_path))
+    (tmp_path / "a.txt").write_bytes(b"a\n")
+    (tmp_path / "b.txt").write_bytes(b"abc\xff")
+    with pytest.raises(ValueError, match=r"b\.txt is not UTF-8 text: byte 3 is 0xff"):
+        read_run_text(TrainConfig(text=tmp_path))
+    (tmp_path / "b.txt").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"the text file .*b\.txt is empty"):
+        read_run_text(TrainConfig(text=tmp_path))

@@ -17,7 +17,7 @@ class ExploreArguments:
     text: str | None = None
     """Text to read; cleaned as the text of the run was (None: the text that the run was trained on)."""
     file: Path | None = None
-    """File to read instead, in UTF-8."""
+    """File, or folder of .txt and .abc files, to read instead, in UTF-8."""
     characters: int | None = None
     """Read only so many characters (words, bytes) from the start (None: all; 1,000 of the run's own text)."""
     out: Path | None = None

@@ -6,10 +6,8 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-import pooch
-
-from gru_scratch.text.corpus import Source, check_file, clean_lines, find_text, split_lines
-from gru_scratch.text.stream import read_pieces
+from gru_scratch.text.corpus import Source, clean_lines, find_text, split_lines
+from gru_scratch.text.stream import read_pieces, text_sha256
 from gru_scratch.text.vocab import UNKNOWN, split_tokens
 from gru_scratch.training.folder import LoadedRun
 
@@ -32,11 +30,10 @@ def tokens_of_text(run: LoadedRun, text: str) -> list[str]:
 
 
 def tokens_of_file(run: LoadedRun, path: Path, most: int | None = None) -> list[str]:
-    """The tokens of a file, or only the first `most` of them: no more of the file is then read than they need.
+    """The tokens of a file or folder, or only the first `most` of them: no more of it is then read than they need.
 
     Raises FileNotFoundError or ValueError where there is no such text, or no token in it.
     """
-    check_file(path)
     tokens: list[str] = []
     for piece in read_pieces(path, run.config.tokens, run.cleaning, hashlib.sha256()):
         tokens += piece.decode("latin-1") if isinstance(piece, bytes) else piece
@@ -53,7 +50,7 @@ def find_own_text(run: LoadedRun) -> Source:
     """
     found = find_text(run.config.text)
     for source in (Source(found.name, run.text_path), found):
-        if source.path.is_file() and pooch.file_hash(str(source.path)) == run.text_sha256:
+        if source.path.exists() and text_sha256(source.path) == run.text_sha256:
             return source
     raise ValueError(
         f"the run was trained on another text than {found.path}, by its SHA-256: --file names the text to read"
