@@ -81,7 +81,7 @@ class Problem:
             if not keep:
                 return values
             assert [tuple(b.shape) for b in buffers] == run.buffer_shapes(
-                self.cell, self.steps, self.batch, self.hidden_size
+                self.cell, self.steps, self.batch, given[0]
             )
             d = run.backward(
                 self.cell, self.inputs, *given, states, buffers, self.grad_outputs, self.grad_state, not self.tokens
