@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from gru_scratch.benchmark.setting import SIX_SETTINGS, Input, Setting
+from gru_scratch.training.options import MOST_THREADS
 
 ENGINES: Mapping[str, str] = MappingProxyType(
     {
@@ -90,8 +91,8 @@ class CompareArguments:
             raise ValueError(f"sizes must be at least 1, received {least[0]}")
         if self.seconds is not None and not (math.isfinite(self.seconds) and self.seconds >= 0):
             raise ValueError(f"seconds must be a finite number of at least 0, received {self.seconds}")
-        if self.threads is not None and self.threads < 1:
-            raise ValueError(f"threads must be at least 1, received {self.threads}")
+        if self.threads is not None and not 1 <= self.threads <= MOST_THREADS:
+            raise ValueError(f"threads must be at least 1 and at most {MOST_THREADS}, received {self.threads}")
         if not 0 <= self.seed < 2**63:
             raise ValueError(f"seed must be at least 0 and below 2**63, received {self.seed}")
         self.setting()

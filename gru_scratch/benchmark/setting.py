@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
+from gru_scratch.training.memory import check_memory
+
 Input = Literal["tokens", "dense", "dense-with-gradient"]
 
 
@@ -27,6 +29,8 @@ class Setting:
             size = getattr(self, name)
             if size < 1:
                 raise ValueError(f"{name} must be at least 1, received {size}")
+        weights, outputs = self.num_hiddens * (self.num_hiddens + self.width), self.tokens * self.num_hiddens
+        check_memory(f"a training step of {self.words()}", 4 * (2 * weights + outputs))  # weights with their gradients
 
     @property
     def tokens(self) -> int:

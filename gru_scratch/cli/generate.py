@@ -29,6 +29,8 @@ def main(given: GenerateArguments) -> int:
     if given.prefix and not prefix:
         raise ValueError(f"nothing is left of the prefix {given.prefix!r} after cleaning: it has no letter from a to z")
     check_memory(f"n = {given.n:,}", 4 * given.n * (run.config.num_layers * run.config.num_hiddens + len(run.vocab)))
+    if given.n > 1:
+        check_memory(f"a length of {given.length:,}", 8 * given.n * given.length)  # all but the first are kept
     rows = streams(
         run.model,
         run.vocab,
@@ -51,7 +53,8 @@ def show(rows: Iterator[list[str]]) -> None:
     others = []
     for first, *rest in rows:
         print(first, end="", flush=True)
-        others.append(rest)
+        if rest:
+            others.append(rest)
     print()
     for pieces in zip(*others, strict=True):
         print(RULE)

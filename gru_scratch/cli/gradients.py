@@ -20,7 +20,7 @@ from gru_scratch.studies.gradients.runs import (
     watch_training,
 )
 from gru_scratch.studies.results import claim_folder, save_study
-from gru_scratch.studies.study_options import check_threads, part_of
+from gru_scratch.studies.study_options import check_seeds, check_threads, part_of
 from gru_scratch.text.batches import SequenceLoader
 from gru_scratch.text.corpus import load_text
 from gru_scratch.text.vocab import Vocab
@@ -31,6 +31,7 @@ Starts = dict[str, dict[str, list[Look]]]
 
 def main(given: GradientArguments) -> int:
     check_threads(given.threads)
+    check_seeds(given.seeds)
     quick = {"looks": (0, 100, 200)} if given.quick else {}
     options = part_of(given, GradientOptions, **quick)
     seeds = 1 if given.quick else given.seeds
@@ -45,6 +46,7 @@ def main(given: GradientArguments) -> int:
     limit_threads(given.threads)
     starts: Starts = {cell: {way: [] for way in STARTS} for cell in cells}
     runs: list[GradientRun] = []
+    numbers = {"options": options, "start": starts, "runs": runs}
     kinds = [(cell, clip, seed) for cell in cells for clip in (options.clip, None) for seed in range(seeds)]
     try:
         with tqdm(total=len(kinds) * max(options.looks), unit="update", disable=None) as bar:
@@ -54,18 +56,19 @@ def main(given: GradientArguments) -> int:
             for cell, clip, seed in kinds:
                 bar.set_postfix_str(f"{cell}, {'not clipped' if clip is None else 'clipped'}", refresh=False)
                 runs.append(watch_training(cell, corpus, pieces, vocab_size, seed, clip, options, bar.update))
-    except BaseException:
-        folder.rmdir()
-        raise
-    numbers = {"options": options, "start": starts, "runs": runs}
-    pictures = {
-        "gradients-start": draw_starts(starts),
-        "gradients-training": draw_training(runs),
-        "gradients-matrices": draw_matrices(runs),
-    }
-    paths = save_study(folder, "gradients", numbers, pictures)
-    report(starts, runs)
-    print(f"wrote {', '.join(map(str, paths))}")
+                save_study(folder, "gradients", numbers, {})  # what ends a long study leaves this
+    finally:
+        if runs:
+            pictures = {
+                "gradients-start": draw_starts(starts),
+                "gradients-training": draw_training(runs),
+                "gradients-matrices": draw_matrices(runs),
+            }
+            paths = save_study(folder, "gradients", numbers, pictures)
+            report(starts, runs)
+            print(f"wrote {', '.join(map(str, paths))}")
+        else:
+            folder.rmdir()
     return 0
 
 

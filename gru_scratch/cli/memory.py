@@ -6,19 +6,21 @@ from tqdm import tqdm
 
 from gru_scratch.studies.memory.draw_memory import draw_spans, table
 from gru_scratch.studies.memory.memory_options import MemoryArguments, MemoryOptions
-from gru_scratch.studies.memory.spans import Span, check_study, measure_spans, summarise
+from gru_scratch.studies.memory.spans import Span, check_length, check_study, measure_spans, summarise
 from gru_scratch.studies.results import claim_folder, save_study
-from gru_scratch.studies.study_options import check_threads, part_of
+from gru_scratch.studies.study_options import check_seeds, check_threads, part_of
 from gru_scratch.training.threads import limit_threads
 
 
 def main(given: MemoryArguments) -> int:
     check_threads(given.threads)
+    check_seeds(given.seeds)
     lengths = given.preset.lengths if given.lengths is None else given.lengths
     updates = given.preset.updates if given.updates is None else given.updates
     options = part_of(given, MemoryOptions, updates=updates)
     seeds = range(given.first_seed, given.first_seed + given.seeds)
     check_study(given.task, given.cells, lengths, seeds)
+    check_length(max(lengths), options)
     folder = claim_folder(given.out, f"memory-{given.task}")
     limit_threads(given.threads)
     settings = (

@@ -12,12 +12,14 @@ from gru_scratch.generate.translation import Translation, attention, translate
 from gru_scratch.text.files import write_atomically
 from gru_scratch.training.build import pick_device
 from gru_scratch.training.heat_map import draw_heat_map, without_font
+from gru_scratch.training.memory import check_memory
 from gru_scratch.training.translation_task import LoadedTranslator, load_translator
 
 
 def main(given: TranslateArguments) -> int:
     check_whole("beam", given.beam, least=1)
     run = load_translator(given.run, pick_device(given.device), cell=given.cell)
+    check_memory(f"a beam of {given.beam:,}", 4 * given.beam * len(run.target.vocab))
     if given.attention is not None and run.config.decoder == "none":
         raise ValueError(f"{given.run} has no attention to draw: its decoder is none; luong and bahdanau have it")
     sentences = given_sentences(given.text, given.file)

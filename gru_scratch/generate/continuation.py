@@ -7,6 +7,7 @@ Source: Dive into Deep Learning, section 8.5 (`predict_ch8`).
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any, Protocol, overload
@@ -101,7 +102,7 @@ def streams(
 
     Raises:
         ValueError: `prefix` is empty or has tokens that the vocabulary lacks, which the message names; `length` or `n`
-            is too small; or as `Sampling`.
+            is too small, or `length` too large; or as `Sampling`.
         TypeError: as `Sampling`.
     """
     if temperature is None:
@@ -112,6 +113,8 @@ def streams(
     check_whole("n", n, least=1)
     if length is not None:
         check_whole("length", length, least=0)
+        if length > sys.maxsize:
+            raise ValueError(f"length must be at most {sys.maxsize}, received {length}")
     device = device_of(net) if device is None else device
     choose = sampling.chooser(len(vocab), device, never=[vocab.unk])
     rows = continuations(net, vocab[tokens], device, choose, n)

@@ -6,8 +6,10 @@ import math
 from dataclasses import fields
 from typing import Any, TypeVar
 
+from gru_scratch.training.memory import check_memory
 from gru_scratch.training.options import MOST_THREADS
 
+MOST_SEEDS = 10_000
 Options = TypeVar("Options")
 
 
@@ -31,6 +33,23 @@ def check_threads(threads: int) -> None:
     """Raise ValueError for a number of threads that no machine can start."""
     if not 1 <= threads <= MOST_THREADS:
         raise ValueError(f"threads must be at least 1 and at most {MOST_THREADS}, received {threads}")
+
+
+def check_seeds(seeds: int) -> None:
+    """Raise ValueError for more runs than a study can list."""
+    if seeds > MOST_SEEDS:
+        raise ValueError(f"seeds must be at most {MOST_SEEDS:,}, received {seeds:,}")
+
+
+def check_fits(options: Any, *names: str, states: int) -> None:
+    """Raise ValueError where these options make a study larger than this machine's memory.
+
+    Args:
+        states: hidden states that are kept at once; beside them are the recurrent weights and their gradients.
+    """
+    H = options.num_hiddens
+    sizes = ", ".join(f"{name} {getattr(options, name):,}" for name in ("num_hiddens", *names))
+    check_memory(f"a study with {sizes}", 4 * H * (2 * H + states))
 
 
 def check_rate(lr: float) -> None:

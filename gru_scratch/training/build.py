@@ -141,7 +141,12 @@ def build_layer(
         cell_file: as for `build_model`.
         own: arguments that the layers of this package alone have.
         sizes: arguments that those of `torch.nn` have too.
+
+    Raises ValueError where memory is short of it; or as `resolve_cell`, and `check_cell` for a user's cell.
     """
+    H, D = sizes["hidden_size"], sizes["input_size"]
+    weights = H * (sizes.get("num_layers", 1) * H + D)
+    check_memory(f"a {name} of {H:,} hidden units that reads {D:,} numbers", 8 * weights)  # with their gradients
     if engine == "builtin":
         return BUILTIN[name](**sizes)
     arguments = {**sizes, **(own or {}), "engine": engine}

@@ -23,6 +23,7 @@ from gru_scratch.training.data import RunText
 from gru_scratch.training.engine import settle_engine
 from gru_scratch.training.evaluate import evaluate
 from gru_scratch.training.loop import batch_loss, detached, perplexity
+from gru_scratch.training.memory import check_memory
 from gru_scratch.training.processes import ONE_PROCESS, Processes
 from gru_scratch.training.task import BatchLoss, Carried, Evaluation
 
@@ -49,7 +50,8 @@ class TextTask:
             cell_file: the file that a user's cell was loaded from; None for a shipped cell.
             kept_engine: the engine that the run keeps to; None: the one that its options come to.
 
-        Raises ValueError for a text that is shorter than a batch, and for an engine that cannot run the model here.
+        Raises ValueError for a text that is shorter than a batch, for a batch that memory is short of, and for an
+        engine that cannot run the model here.
         """
         self.config, self.model, self.text, self.device = config, model, text, device
         self.cell_file, self.processes = cell_file, processes
@@ -60,6 +62,10 @@ class TextTask:
         except ValueError as error:
             advice = "a smaller --batch-size or --num-steps makes it fit"
             raise ValueError(f"{text.source.path}: {error}; {advice}") from None
+        if device.type == "cpu":
+            of_token = 2 * len(text.vocab) + config.num_layers * config.num_hiddens  # scores, their gradients, outputs
+            sizes = f"a batch of {config.batch_size:,} sequences of {config.num_steps:,} steps"
+            check_memory(sizes, 4 * config.batch_size * config.num_steps * of_token)
         self.engine = settle_engine(model, kept_engine)
         self.carries_state = config.sampling == "sequential"
         bfloat16 = config.precision == "bf16"

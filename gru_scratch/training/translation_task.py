@@ -31,6 +31,7 @@ from gru_scratch.training.build import build_layer, find_cell_file, number_type
 from gru_scratch.training.evaluate import evaluating
 from gru_scratch.training.folder import TRANSLATOR, RunFiles
 from gru_scratch.training.loop import perplexity
+from gru_scratch.training.memory import check_memory
 from gru_scratch.training.scores import bleu, exact_match
 from gru_scratch.training.sentence_options import TranslatorOptions
 from gru_scratch.training.sentence_task import SentenceTask, load_weights
@@ -39,6 +40,8 @@ from gru_scratch.training.task import BatchLoss, Carried, Evaluation
 Decode = Callable[[Translator, Tensor, Tensor], list[list[int]]]
 """From a model and sources (B, S) with lengths (B,) to the tokens of a translation of each."""
 SENTENCES_AT_A_TIME = 256
+BYTES_OF_A_PAIR = 150
+"""At the least, as Python holds two strings."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ def read_run_pairs(config: TranslatorOptions) -> RunPairs:
     Raises FileNotFoundError or ValueError where there is no such file, or no pair is left.
     """
     if config.pairs is None:
+        check_memory(f"a set of {config.num_pairs:,} pairs", BYTES_OF_A_PAIR * config.num_pairs)
         name, pairs = f"numbers to {config.largest:,} and dates", made_pairs(config.num_pairs, largest=config.largest)
     else:
         is_the_books = str(config.pairs) == FRA_ENG and not config.pairs.is_file()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -29,6 +30,7 @@ def interrupted(number: int, made: Path, cwd: Path, *words: object) -> tuple[int
             if made.exists() or process.poll() is not None:
                 break
             time.sleep(0.05)
+        time.sleep(0.2)  # past the making of it
         process.send_signal(number)
         out, err = process.communicate(timeout=60)
     return process.returncode, out, err
@@ -45,11 +47,40 @@ def test_a_signal_saves_and_ends_a_run_as_ctrl_c_does(tmp_path: Path, text: Text
     assert (tmp_path / "run" / "metrics.jsonl").read_text().count("\n") >= 1
 
 
-def test_a_study_keeps_what_it_has(tmp_path: Path) -> None:
-    study = ["memory", "--cells", "rnn", "--lengths", 2, 2000, "--updates", 10**6, "--seeds", 1, "--out", "study"]
-    status, out, err = interrupted(signal.SIGTERM, tmp_path / "study" / "memory-recall.json", tmp_path, *study)
+STUDIES: dict[str, tuple[object, ...]] = {
+    "memory": ("memory-recall", "--cells", "rnn", "--lengths", 2, 2000, "--updates", 10**6, "--seeds", 1),
+    "gradients": ("gradients", "--cells", "rnn", "--looks", 0, 100, "--span", 20, "--seeds", 20),
+    "forecast": ("forecast", "--cells", "rnn", "--updates", 40, "--seeds", 1000),
+}
+
+
+@pytest.mark.parametrize("command", STUDIES)
+def test_a_study_keeps_what_it_has(tmp_path: Path, text: Text, command: str) -> None:
+    made, *words = STUDIES[command]
+    if command == "gradients":
+        words += ["--text", text.path]
+    kept = tmp_path / "study" / f"{made}.json"
+    status, out, err = interrupted(signal.SIGTERM, kept, tmp_path, command, *words, "--out", "study")
     assert (status, err) == (143, "interrupted\n")
-    assert "wrote study/memory-recall.json, study/memory-recall.png" in out
+    assert f"wrote study/{made}.json, study/" in out
+    assert json.loads(kept.read_text())
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        pytest.param("gradients", ("--looks", 10**6), marks=pytest.mark.exhaustive),
+        ("forecast", ("--updates", 10**6)),
+    ],
+    ids=["gradients", "forecast"],
+)
+def test_a_study_without_a_run_leaves_no_folder(
+    tmp_path: Path, text: Text, command: str, words: tuple[object, ...]
+) -> None:
+    words = (*words, "--cells", "rnn", "--out", "study", *(("--text", text.path) if command == "gradients" else ()))
+    status, out, err = interrupted(signal.SIGTERM, tmp_path / "study", tmp_path, command, *words)
+    assert (status, out, err) == (143, "", "interrupted\n")
+    assert not (tmp_path / "study").exists()
 
 
 def test_a_signal_that_is_ignored_stays_so(tmp_path: Path) -> None:

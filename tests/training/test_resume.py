@@ -190,6 +190,7 @@ OTHER_VALUES: dict[str, Any] = {
     "dropout": 0.5,
     "test_fraction": 0.1,
     "val_fraction": 0.5,
+    "val_tokens": 7,
     "forget_bias": 1.0,
     "beta1": 0.5,
     "beta2": 0.5,

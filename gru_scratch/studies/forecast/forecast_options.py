@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from gru_scratch.studies.study_options import check_clip, check_counts, check_rate
+from gru_scratch.studies.study_options import check_clip, check_counts, check_fits, check_rate
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class ForecastOptions:
     def __post_init__(self) -> None:
         """Raise ValueError, in one sentence, for the first option that no run can use."""
         check_counts(self, "order", "horizon", "updates", "batch_size", "num_hiddens")
+        check_fits(self, "batch_size", "order", states=self.batch_size * self.order)
         check_rate(self.lr)
         check_clip(self.clip)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -84,6 +84,21 @@ def study_series(
 ) -> ForecastStudy:
     """Fit persistence, a linear autoregression and every cell from every seed, and test them on the last part.
 
+    Arguments and errors are those of :func:`measure_series`.
+    """
+    *_, study = measure_series(values, cells, seeds, options, progress)
+    return study
+
+
+def measure_series(
+    values: Tensor,
+    cells: tuple[str, ...],
+    seeds: int,
+    options: ForecastOptions,
+    progress: Callable[[int], object] = lambda updates: None,
+) -> Iterator[ForecastStudy]:
+    """:func:`study_series` as it comes: after each run the study of all runs so far.
+
     All see the same ``order`` values. Scaling, autoregression and networks are fitted on the training part; the
     validation part chooses the update whose network is kept. ``progress`` is called with the number of updates done.
 
@@ -98,6 +113,7 @@ def study_series(
     fit = windows(scaled, options.order, options.order, division.train)
     choose = windows(scaled, options.order, division.train, division.validation)
     linear = linear_autoregression(*fit)
+    origins = len(starting_points(division, options.horizon))
     errors = [
         measure("persistence", None, 0, persistence, scaled, division, scaling, options.horizon, options.order),
         measure("linear", None, options.order + 1, linear, scaled, division, scaling, options.horizon, options.order),
@@ -110,8 +126,7 @@ def study_series(
             errors.append(
                 measure(name, seed, size, forecast, scaled, division, scaling, options.horizon, options.order)
             )
-    origins = len(starting_points(division, options.horizon))
-    return ForecastStudy(tuple(values.tolist()), division, scaling, origins, tuple(errors))
+            yield ForecastStudy(tuple(values.tolist()), division, scaling, origins, tuple(errors))
 
 
 def check_runs(cells: tuple[str, ...], seeds: int) -> None:

@@ -12,12 +12,15 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
+from gru_scratch.training.memory import check_memory
+
 Forecast = Callable[[Tensor], Tensor]
 """Windows of scaled values (B, p), the latest last → the value after each, (B,)."""
 
 
 def noisy_sine(length: int, seed: int) -> Tensor:
     """sin(0.01 t) + 0.2 ε, ε ~ N(0, 1), for t = 1, 2, ...: the series of the book's section 8.1. (N,)"""
+    _check_length(length, 3 * 8)
     t = torch.arange(1, length + 1, dtype=torch.float64)
     noise = torch.randn(length, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
     return torch.sin(0.01 * t) + 0.2 * noise
@@ -29,12 +32,18 @@ def mackey_glass(length: int, seed: int) -> Tensor:
     Chaotic and free of noise. Ten Euler steps a unit, from 1.2 ± 0.1 for t <= 0; the first 300 units are left out.
     """
     fine, delay, skipped = 10, 170, 300
+    _check_length(length, fine * 32)
     start = 1.2 + 0.2 * (torch.rand(1, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)).item() - 0.5)
     x = [start] * (delay + 1)
     for _ in range(fine * (length + skipped)):
         late = x[-delay - 1]
         x.append(x[-1] + (0.2 * late / (1 + late**10) - 0.1 * x[-1]) / fine)
     return torch.tensor(x[delay + 1 :: fine][skipped : skipped + length], dtype=torch.float64)
+
+
+def _check_length(length: int, of_value: int) -> None:
+    """ValueError where a series, with so many bytes for a value, is larger than this machine's memory."""
+    check_memory(f"a series of {length:,} values", of_value * length)
 
 
 GENERATED: Mapping[str, Callable[[int, int], Tensor]] = MappingProxyType(

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from gru_scratch.studies.study_options import check_counts, check_rate
+from gru_scratch.studies.study_options import check_counts, check_fits, check_rate
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,9 @@ class GradientOptions:
     def __post_init__(self) -> None:
         """Raise ValueError, in one sentence, for the first option that no run can use."""
         check_counts(self, "span", "sequences", "num_hiddens", "batch_size", "num_steps")
+        check_fits(self, "batch_size", "num_steps", states=self.batch_size * self.num_steps)
+        looked_at = 2 * self.sequences * (self.span + self.num_hiddens)  # float64: states, and the product of Jacobians
+        check_fits(self, "sequences", "span", states=looked_at)
         if not self.looks or min(self.looks) < 0 or list(self.looks) != sorted(set(self.looks)):
             raise ValueError(f"looks must be updates from 0 on, each later than the last, received {list(self.looks)}")
         check_rate(self.lr)

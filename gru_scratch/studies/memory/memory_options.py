@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
-from gru_scratch.studies.study_options import check_clip, check_counts, check_rate
+from gru_scratch.studies.study_options import check_clip, check_counts, check_fits, check_rate
 
 
 class Preset(NamedTuple):
@@ -52,6 +52,7 @@ class MemoryOptions:
         if self.updates is not None:
             check_counts(self, "updates")
         check_counts(self, "batch_size", "num_hiddens")
+        check_fits(self, "batch_size", states=self.batch_size)
         check_rate(self.lr)
         check_clip(self.clip)
 

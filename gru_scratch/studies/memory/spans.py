@@ -15,12 +15,15 @@ from gru_scratch.layers import Recurrent
 from gru_scratch.layers.initial import initialise_layer
 from gru_scratch.studies.memory.memory_options import PRESETS, MemoryOptions
 from gru_scratch.studies.memory.tasks import TASKS, Task
+from gru_scratch.training.memory import check_memory
 
 CHECK_EVERY = 20
 """Updates between two looks at whether a run has solved its task."""
 SOLVED = 0.995
 """A run stops before its budget is spent when its accuracy is at least this in three looks in a row."""
 TEST_SEQUENCES = 512
+LEAST_SEED_TOO_LARGE = 2**61
+"""A run takes three seeds of PyTorch, which are below 2**63."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,7 @@ def measure_span(
         ValueError, FileNotFoundError: an unknown task or cell, or a length that is too short.
     """
     check_study(task_name, [cell_name], [length], [seed])
+    check_length(length, options)
     task = TASKS[task_name]
     start = time.process_time()
     with torch.random.fork_rng(devices=[]):
@@ -163,6 +167,15 @@ def check_study(task: str, cells: Sequence[str], lengths: Sequence[int], seeds: 
         resolve_cell(cell)
     if not seeds or min(seeds) < 0:
         raise ValueError(f"expected at least one seed, none below 0, received {list(seeds)}")
+    if max(seeds) >= LEAST_SEED_TOO_LARGE:
+        raise ValueError(f"seeds must be below 2**61, received {max(seeds)}")
+
+
+def check_length(length: int, options: MemoryOptions) -> None:
+    """Raise ValueError where the states of sequences of this length are more than this machine's memory holds."""
+    sequences = max(options.batch_size, TEST_SEQUENCES)
+    what = f"a study of {options.num_hiddens:,} units on {sequences:,} sequences of {length:,} steps"
+    check_memory(what, 4 * sequences * length * options.num_hiddens)
 
 
 def _update(
