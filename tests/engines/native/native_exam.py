@@ -80,9 +80,7 @@ class Problem:
             values = {"outputs": states[0][1:], **{f"final {name}": s for name, s in final._asdict().items()}}
             if not keep:
                 return values
-            assert [tuple(b.shape) for b in buffers] == run.buffer_shapes(
-                self.cell, self.steps, self.batch, given[0]
-            )
+            assert [tuple(b.shape) for b in buffers] == run.buffer_shapes(self.cell, self.steps, self.batch, given[0])
             d = run.backward(
                 self.cell, self.inputs, *given, states, buffers, self.grad_outputs, self.grad_state, not self.tokens
             )
