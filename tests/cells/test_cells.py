@@ -42,7 +42,12 @@ NAMESAKES = {
 }
 ENGINES = ("textbook", "fused", "auto")
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}
-DEEP = ({}, {"num_layers": 2}, {"bidirectional": True}, {"num_layers": 2, "bidirectional": True})
+DEEP = (
+    {},
+    pytest.param({"num_layers": 2}, marks=pytest.mark.exhaustive),  # the last has what these two have
+    pytest.param({"bidirectional": True}, marks=pytest.mark.exhaustive),
+    {"num_layers": 2, "bidirectional": True},
+)
 
 
 def shipped_cells() -> list[Cell]:
