@@ -17,6 +17,8 @@ from gru_scratch.cells import (
     LayerNormLSTMEquations,
     LSTMEquations,
     MGUEquations,
+    MinGRUEquations,
+    MinLSTMEquations,
     PeepholeLSTMEquations,
     RNNEquations,
     Zoneout,
@@ -65,7 +67,26 @@ _LSTM = {
     "h": ("hidden state", "What the unit shows of its memory; what comes next is predicted from it."),
     "c": ("memory cell", "What the unit remembers: it only fades, by the forget gate, and is added to."),
 }
+_CANDIDATE_OF_INPUT = ("candidate", "The new value that the unit proposes, from what it reads alone.")
 _WORDS: dict[type[Cell], dict[str, tuple[str, str]]] = {
+    MinGRUEquations: {
+        "z": (
+            "update gate",
+            "How much of the old state the candidate overwrites: near 0 the unit holds on to what it has. It sees what "
+            "is read, and not the state.",
+        ),
+        "n": _CANDIDATE_OF_INPUT,
+        "h": ("hidden state", "What the unit holds now: 1 − z parts of its old value and z parts of the candidate."),
+    },
+    MinLSTMEquations: {
+        "f": ("forget gate", "How much of the old state stays, in proportion to f + i. It sees what is read alone."),
+        "i": (
+            "input gate",
+            "How much of the candidate is written, in proportion to f + i. It sees what is read alone.",
+        ),
+        "n": _CANDIDATE_OF_INPUT,
+        "h": ("hidden state", "What the unit holds now: its old value and the candidate, weighed by f and i."),
+    },
     RNNEquations: {
         "h": (
             "hidden state",
