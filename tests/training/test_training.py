@@ -388,7 +388,9 @@ class TestBuild:
             set_weights(config, build_model(config, 6, CPU), weights)
 
     def test_a_model_that_does_not_fit_into_memory_is_a_value_error(self) -> None:
-        with pytest.raises(ValueError, match="a gru of 1,000,000,000,000 hidden units needs at least .* GiB of memory"):
+        with pytest.raises(
+            ValueError, match=r"a gru of 1,000,000,000,000 hidden units needs at least .* GiB of memory"
+        ):
             build_model(TrainConfig(num_hiddens=10**12), 28, CPU)
 
     @pytest.mark.parametrize("name", ["", "tpu", "cpu:x", "meta", "cuda:99"])
