@@ -103,7 +103,7 @@ BAD_OPTIONS = [
     (["--device", "tpu"], "received 'tpu'"),
     (["--device", "cuda:77"], "device 'cuda:77' is not here"),
     (["--text", "nowhere.txt"], "there is no text file nowhere.txt"),
-    (["--text", "."], "the folder ."),
+    (["--text", "."], "the text file empty.txt is empty"),
     (["--text", "empty.txt"], "empty.txt is empty"),
     (["--text", "binary.bin"], "byte 3 is 0x00 (counted from 0); convert it, or train on its bytes with --tokens byte"),
     (["--text", "latin.txt"], "byte 4 is 0xe9"),
