@@ -42,12 +42,7 @@ NAMESAKES = {
 }
 ENGINES = ("textbook", "fused", "auto")
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}
-DEEP = (
-    {},
-    pytest.param({"num_layers": 2}, marks=pytest.mark.exhaustive),  # the last has what these two have
-    pytest.param({"bidirectional": True}, marks=pytest.mark.exhaustive),
-    {"num_layers": 2, "bidirectional": True},
-)
+DEEP = ({}, {"num_layers": 2}, {"bidirectional": True}, {"num_layers": 2, "bidirectional": True})
 
 
 def shipped_cells() -> list[Cell]:
@@ -65,7 +60,12 @@ each_cell = pytest.mark.parametrize("number", range(len(CELLS)), ids=[repr(cell)
 each_engine = pytest.mark.parametrize("engine", ENGINES)
 each_dtype = pytest.mark.parametrize("dtype", TOLERANCE, ids=["float64", "float32"])
 each_layout = pytest.mark.parametrize("layout", LAYOUTS)
-each_depth = pytest.mark.parametrize("depth", DEEP, ids=["one", "deep", "both ways", "deep both ways"])
+long = pytest.mark.exhaustive  # the last depth has what these two have
+each_depth = pytest.mark.parametrize(
+    "depth",
+    [DEEP[0], pytest.param(DEEP[1], marks=long), pytest.param(DEEP[2], marks=long), DEEP[3]],
+    ids=["one", "deep", "both ways", "deep both ways"],
+)
 
 
 def test_every_file_of_the_room_brings_a_cell_to_the_exam():
