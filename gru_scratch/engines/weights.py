@@ -30,6 +30,15 @@ class LayerWeights(NamedTuple):
         return self.weight_hr.shape[1] if self.weight_hr is not None else self.weight_hh.shape[1]
 
 
+class Gradients(NamedTuple):
+    """What backward returns; each has the shape of what it is the gradient of."""
+
+    inputs: Tensor | None
+    state: tuple[Tensor, ...]
+    weights: LayerWeights
+    params: dict[str, Tensor]
+
+
 def is_dense(inputs: Tensor) -> bool:
     """Whether inputs are vectors of numbers, not token indices."""
     return inputs.is_floating_point() or inputs.is_complex()

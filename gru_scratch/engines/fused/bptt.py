@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -37,22 +37,13 @@ from gru_scratch.engines.fused.sequence import clear_dead_rows, live_rows, rows_
 from gru_scratch.engines.fused.weight_gradients import PROJECTED, WeightGradients
 from gru_scratch.engines.torch_private import untracked
 from gru_scratch.engines.trace import by_name
-from gru_scratch.engines.weights import LayerWeights, by_product
+from gru_scratch.engines.weights import Gradients, LayerWeights, by_product
 
 STRETCH = 2**18
 """A stretch of time has up to about so many elements of one gate: so few that all coefficients stay in a cache;"""
 
 STRETCH_ROWS = 1024
 """or up to about so many rows, or three for each unit, where that is more: the weights' products want many."""
-
-
-class Gradients(NamedTuple):
-    """What backward returns; each has the shape of what it is the gradient of."""
-
-    inputs: Tensor | None
-    state: tuple[Tensor, ...]
-    weights: LayerWeights
-    params: dict[str, Tensor]
 
 
 def backward(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,7 +20,7 @@ from gru_scratch.engines.native.library import Library, library_of
 from gru_scratch.engines.native.source import plan_of
 from gru_scratch.engines.native.threads import share, thread_count
 from gru_scratch.engines.native.weight_gradients import WeightGradients
-from gru_scratch.engines.weights import LayerWeights, is_dense
+from gru_scratch.engines.weights import Gradients, LayerWeights, is_dense
 
 CHUNK_BYTES = 2**22
 """Backward goes through so many steps at a time that the gradients of their pre-activations take about so much."""
@@ -33,15 +33,6 @@ ROW_PADDING = 16
 
 TABLE_BYTES = 2**24
 """The gradients of tokens are summed within the loop, by each thread, where a table of sums takes no more."""
-
-
-class Gradients(NamedTuple):
-    """What backward returns; each has the shape of what it is the gradient of."""
-
-    inputs: Tensor | None
-    state: tuple[Tensor, ...]
-    weights: LayerWeights
-    params: dict[str, Tensor]
 
 
 def buffer_shapes(cell: Cell, steps: int, batch: int, weights: LayerWeights) -> list[tuple[int, ...]]:
