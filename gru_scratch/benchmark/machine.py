@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from gru_scratch.training.hardware import machine_bytes, threads_at_hand
+
+TIMED = ("cpu", "cuda")
+"""Devices whose work we can time."""
 
 BUSY = 0.5
 """From this load a core on, before we start, other programs disturb a measurement."""
@@ -22,9 +26,9 @@ def describe_machine(device: torch.device) -> dict[str, Any]:
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "system": platform.platform(),
         "processor": _processor(),
-        "cores": cores(),
+        "cores": threads_at_hand(),
         "threads": torch.get_num_threads(),
-        "memory_bytes": _memory(),
+        "memory_bytes": machine_bytes(),
         "load_before": load(),
         "device": str(device),
         "versions": {
@@ -44,27 +48,10 @@ def describe_machine(device: torch.device) -> dict[str, Any]:
     return described
 
 
-def pick_device(name: str) -> torch.device:
-    """A device whose work we can time. ValueError for any other, or one that is not here."""
-    if not re.fullmatch("cpu|cuda(:[0-9]+)?", name):
-        raise ValueError(f"device must be cpu, cuda or cuda:N, received {name!r}")
-    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if name != "cpu" and int(name.partition(":")[2] or 0) >= gpus:
-        raise ValueError(f"device {name!r} is not here: PyTorch sees {gpus} CUDA devices on this machine")
-    return torch.device(name)
-
-
 def like_with_like() -> None:
     """Full float32 everywhere: cuDNN would round to TF32 where our products do not."""
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def load() -> float | None:
@@ -85,14 +72,6 @@ def _processor() -> str:
             if name.strip() == "model name":
                 return value.strip()
     return platform.processor() or platform.machine()
-
-
-def _memory() -> int | None:
-    names = ("SC_PAGE_SIZE", "SC_PHYS_PAGES")
-    if not (hasattr(os, "sysconf") and all(name in os.sysconf_names for name in names)):
-        return None
-    page, pages = (os.sysconf(name) for name in names)
-    return page * pages
 
 
 def _version(package: str) -> str:

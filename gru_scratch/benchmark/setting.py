@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from gru_scratch.training.memory import check_memory
+from gru_scratch.training.hardware import check_memory
 
 Input = Literal["tokens", "dense", "dense-with-gradient"]
 

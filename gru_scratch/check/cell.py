@@ -9,8 +9,8 @@ import torch
 
 from gru_scratch.cells.base import Cell
 from gru_scratch.cells.make import make_cell
+from gru_scratch.check.agreement import STEPS, wrong_sequence
 from gru_scratch.check.probe import BATCH, HIDDEN, Probe, StepError, called, draw_masks, look_at, outcome
-from gru_scratch.check.sequence import STEPS, wrong_sequence
 from gru_scratch.check.step import wrong_step
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 
 from gru_scratch.cli.arguments import ClassifyArguments
-from gru_scratch.cli.sentences import given_sentences
+from gru_scratch.cli.given import given_sentences
 from gru_scratch.generate.explanation import Explained, explanation_page
 from gru_scratch.text.files import write_atomically
-from gru_scratch.training.build import pick_device
 from gru_scratch.training.classification_task import LoadedClassifier, load_classifier
+from gru_scratch.training.hardware import pick_device
 
 
 def main(given: ClassifyArguments) -> int:

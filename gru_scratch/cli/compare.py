@@ -15,12 +15,13 @@ from gru_scratch.benchmark.comparison import Comparison
 from gru_scratch.benchmark.plans import Plan, make_plan
 from gru_scratch.studies.results import claim_folder, remove_if_empty
 from gru_scratch.text.files import write_atomically
+from gru_scratch.training.hardware import pick_device
 from gru_scratch.training.interrupts import exit_status
 
 
 def main(given: CompareArguments) -> int:
     given.validate()
-    device = machine.pick_device(given.device)
+    device = pick_device(given.device, machine.TIMED)
     plan = make_plan(given, device)
     folder = claim_folder(given.out, "compare")
     if given.threads is not None:

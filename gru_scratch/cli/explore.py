@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from tqdm import tqdm
 
-from gru_scratch.studies.gates.explore import NOUNS, check_length, check_text, count_steps, explore
+from gru_scratch.studies.gates.exploration import NOUNS, check_length, check_text, count_steps, explore
 from gru_scratch.studies.gates.explore_options import ExploreArguments
 from gru_scratch.studies.gates.page import build_page, check_out, write_page
 from gru_scratch.studies.gates.reading import find_own_text, tokens_of_file, tokens_of_text
-from gru_scratch.training.build import pick_device
 from gru_scratch.training.folder import LoadedRun, load_run
+from gru_scratch.training.hardware import pick_device
 
 
 def main(given: ExploreArguments) -> int:

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 
 from gru_scratch.cli.arguments import GenerateArguments
 from gru_scratch.generate.continuation import clean_prefix, streams
-from gru_scratch.training.build import pick_device
 from gru_scratch.training.folder import load_run
-from gru_scratch.training.memory import check_memory
+from gru_scratch.training.hardware import check_memory, pick_device
 
 RULE = "-" * 20
 """Printed between samples."""

@@ -14,9 +14,9 @@ import torch
 from tqdm import tqdm
 
 from gru_scratch.cli.summary import number, speed
-from gru_scratch.training.build import pick_device
 from gru_scratch.training.checkpoint import Snapshot
 from gru_scratch.training.folder import create_folder, only_writer, save_run
+from gru_scratch.training.hardware import pick_device
 from gru_scratch.training.interrupts import noted
 from gru_scratch.training.options import RunOptions
 from gru_scratch.training.processes import Processes, explain, started_processes

@@ -6,13 +6,12 @@ import sys
 from collections.abc import Sequence
 
 from gru_scratch.cli.arguments import TranslateArguments
-from gru_scratch.cli.sentences import given_sentences
+from gru_scratch.cli.given import given_sentences
 from gru_scratch.generate.sampling import check_whole
 from gru_scratch.generate.translation import Translation, attention, translate
 from gru_scratch.text.files import write_atomically
-from gru_scratch.training.build import pick_device
+from gru_scratch.training.hardware import check_memory, pick_device
 from gru_scratch.training.heat_map import draw_heat_map, without_font
-from gru_scratch.training.memory import check_memory
 from gru_scratch.training.translation_task import LoadedTranslator, load_translator
 
 

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from gru_scratch.cells.base import Cell, State
 from gru_scratch.engines.fused.forward import loop_that_runs
 from gru_scratch.engines.weights import LayerWeights, by_product, project
+from gru_scratch.layers.dtypes import autocasts
 from gru_scratch.layers.layer import RecurrentLayer
 from gru_scratch.layers.stack import Parameters
 from gru_scratch.models.language import RNNModel
@@ -92,8 +93,7 @@ def can_step(model: object) -> TypeGuard[RNNModel]:
         return False
     if any(module._forward_hooks or module._forward_pre_hooks for module in model.modules()):
         return False
-    device = model.linear.weight.device.type
-    return not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device))
+    return not autocasts(model.linear.weight.device.type)
 
 
 class _Layer:

@@ -21,12 +21,15 @@ _NAMES = {
 """Names in PyTorch's own messages."""
 
 
+def autocasts(device: str) -> bool:
+    """Whether autocast is on for this kind of device; for some there is none."""
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+
+
 def autocast_type(inputs: Tensor, states: Sequence[Tensor], weight: Tensor) -> torch.dtype | None:
     """The lower precision that autocast asks for; None where it is off or leaves things alone: float64 is at work."""
     device = inputs.device.type
-    if not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)):
-        return None
-    if any(x.dtype == torch.float64 for x in (inputs, *states, weight)):
+    if not autocasts(device) or any(x.dtype == torch.float64 for x in (inputs, *states, weight)):
         return None
     return torch.get_autocast_dtype(device)
 

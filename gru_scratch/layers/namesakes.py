@@ -21,7 +21,7 @@ from gru_scratch.layers.layer import RecurrentLayer
 from gru_scratch.layers.stack import Parameters
 from gru_scratch.layers.standins import as_namesake
 
-RNN_CELLS = {"RNN_TANH": make_cell(RNNEquations("tanh")), "RNN_RELU": make_cell(RNNEquations("relu"))}
+RNN_CELLS = {nonlinearity: make_cell(RNNEquations(nonlinearity)) for nonlinearity in ("tanh", "relu")}
 GRU_CELLS = {reset_after: make_cell(GRUEquations(reset_after)) for reset_after in (True, False)}
 LSTM_CELL = make_cell(LSTMEquations())
 
@@ -74,12 +74,8 @@ class RNN(_Namesake, nn.RNN):
     """``nn.RNN``, from :class:`gru_scratch.cells.RNNEquations`.
 
     Args:
-        engine: keyword only; "auto", the fastest that serves (:meth:`explain_engine` says which); "native", the
-            equations compiled to C; "fused", PyTorch's operators with gradients by hand; "textbook", the plain loop
-            that autograd differentiates; "builtin", the kernel of ``torch.nn``. They differ in speed alone. None: the
-            one that the environment variable GRU_SCRATCH_ENGINE names, else "auto".
-        dropout_masks, weight_dropout: keyword only, as :class:`Recurrent`'s. All other arguments are those of
-            ``nn.RNN``.
+        engine, dropout_masks, weight_dropout: keyword only, as :class:`Recurrent`'s; engines differ in speed alone.
+            All other arguments are those of ``nn.RNN``.
 
     Raises:
         ValueError, TypeError: as ``nn.RNN``; ValueError for an unknown engine.
@@ -87,7 +83,7 @@ class RNN(_Namesake, nn.RNN):
 
     @property
     def cell(self) -> Cell:  # type: ignore[override]
-        return RNN_CELLS[self.mode]
+        return RNN_CELLS[self.nonlinearity]
 
     def autocast_types(
         self, low: torch.dtype, states: Sequence[torch.dtype], device: str, packed: bool
@@ -101,12 +97,8 @@ class GRU(_Namesake, nn.GRU):
     Args:
         reset_after: keyword only; whether the reset gate acts after the candidate's recurrent product, as in
             ``nn.GRU``, or before it, as in the book. ``False`` keeps both biases, of which only the sum acts.
-        engine: keyword only; "auto", the fastest that serves (:meth:`explain_engine` says which); "native", the
-            equations compiled to C; "fused", PyTorch's operators with gradients by hand; "textbook", the plain loop
-            that autograd differentiates; "builtin", the kernel of ``torch.nn``. They differ in speed alone. None: the
-            one that the environment variable GRU_SCRATCH_ENGINE names, else "auto".
-        dropout_masks, weight_dropout: keyword only, as :class:`Recurrent`'s. All other arguments are those of
-            ``nn.GRU``.
+        engine, dropout_masks, weight_dropout: keyword only, as :class:`Recurrent`'s; engines differ in speed alone.
+            All other arguments are those of ``nn.GRU``.
 
     Raises:
         ValueError, TypeError: as ``nn.GRU``; ValueError for an unknown engine.
@@ -135,12 +127,8 @@ class LSTM(_Namesake, nn.LSTM):
     """``nn.LSTM``, from :class:`gru_scratch.cells.LSTMEquations`.
 
     Args:
-        engine: keyword only; "auto", the fastest that serves (:meth:`explain_engine` says which); "native", the
-            equations compiled to C; "fused", PyTorch's operators with gradients by hand; "textbook", the plain loop
-            that autograd differentiates; "builtin", the kernel of ``torch.nn``. They differ in speed alone. None: the
-            one that the environment variable GRU_SCRATCH_ENGINE names, else "auto".
-        dropout_masks, weight_dropout: keyword only, as :class:`Recurrent`'s. All other arguments are those of
-            ``nn.LSTM``.
+        engine, dropout_masks, weight_dropout: keyword only, as :class:`Recurrent`'s; engines differ in speed alone.
+            All other arguments are those of ``nn.LSTM``.
 
     Raises:
         ValueError, TypeError: as ``nn.LSTM``; ValueError for an unknown engine.

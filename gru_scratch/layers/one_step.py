@@ -10,15 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.fx import Proxy
 
-from gru_scratch.cells import Cell, GRUEquations, LSTMEquations, RNNEquations, make_cell
+from gru_scratch.cells import Cell
 from gru_scratch.engines import textbook
 from gru_scratch.engines.weights import LayerWeights
 from gru_scratch.layers.dtypes import autocast_type, check_types
+from gru_scratch.layers.namesakes import GRU_CELLS, LSTM_CELL, RNN_CELLS
 from gru_scratch.layers.standins import as_leaf, as_namesake
-
-RNN_CELLS = {nonlinearity: make_cell(RNNEquations(nonlinearity)) for nonlinearity in ("tanh", "relu")}
-GRU_CELLS = {reset_after: make_cell(GRUEquations(reset_after)) for reset_after in (True, False)}
-LSTM_CELL = make_cell(LSTMEquations())
 
 
 class _OneStep(nn.modules.rnn.RNNCellBase):

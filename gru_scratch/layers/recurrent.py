@@ -33,10 +33,10 @@ class Recurrent(RecurrentLayer, nn.Module):
         cell: a :class:`gru_scratch.cells.Cell` or its class.
         input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, device, dtype: as ``nn.LSTM``'s.
         proj_size: as for ``nn.LSTM``, where the cell reads its first state through products alone.
-        engine: "auto", the fastest that serves (:meth:`explain_engine` says which); "native", the
-            equations compiled to C; "fused", PyTorch's operators with gradients by hand; "textbook", the plain loop
-            that autograd differentiates; "builtin", the kernel of ``torch.nn``. They differ in speed alone. None: the
-            one that the environment variable GRU_SCRATCH_ENGINE names, else "auto".
+        engine: "auto", the fastest that serves (:meth:`explain_engine` says which); "native", the equations compiled to
+            C; "fused", PyTorch's operators with gradients by hand; "textbook", the plain loop that autograd
+            differentiates; "builtin", the kernel of ``torch.nn``. They differ in speed alone. None: the one that the
+            environment variable GRU_SCRATCH_ENGINE names, else "auto".
         zoneout: the probability that a unit keeps its old state for a step, or one for each state of the cell.
         dropout_masks: of ``dropout``. "torch": those that ``nn.LSTM`` draws under the same seed; "quick": others, on a
             CPU in a third of the time; "locked": the same units at every step of a sequence (Gal and Ghahramani, 2016,

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gru_scratch.layers.dropout import dropout
-from gru_scratch.models.ragged import final_outputs, run_ragged
+from gru_scratch.models.any_layer import final_outputs, run_ragged
 from gru_scratch.scratch.attention import AdditiveAttention, valid_mask
 
 POOLINGS = ("last", "mean", "attention")

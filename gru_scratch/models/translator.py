@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gru_scratch.layers.dropout import dropout
-from gru_scratch.models.ragged import as_state, as_tuple, count_states, run_ragged
+from gru_scratch.models.any_layer import as_state, as_tuple, count_states, run_ragged
 from gru_scratch.scratch.attention import AdditiveAttention, Attention, GeneralAttention
 from gru_scratch.text.pair_batches import PAD, PairBatch
 

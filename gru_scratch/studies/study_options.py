@@ -6,7 +6,7 @@ import math
 from dataclasses import fields
 from typing import Any, TypeVar
 
-from gru_scratch.training.memory import check_memory
+from gru_scratch.training.hardware import check_memory
 from gru_scratch.training.options import MOST_THREADS
 
 MOST_SEEDS = 10_000

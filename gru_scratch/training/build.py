@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -25,7 +24,7 @@ from gru_scratch.models.language import (
     RNNModelScratch,
 )
 from gru_scratch.training.config import TrainConfig
-from gru_scratch.training.memory import check_memory
+from gru_scratch.training.hardware import check_memory
 from gru_scratch.training.options import MachineOptions
 from gru_scratch.training.sentence_options import LayerOptions
 
@@ -224,19 +223,3 @@ def count_parameters(model: RNNModelScratch | nn.Module) -> int:
     """Numbers that training changes."""
     params = model.params if isinstance(model, RNNModelScratch) else list(model.parameters())
     return sum(param.numel() for param in params if param.requires_grad)
-
-
-def pick_device(name: str, allowed: Sequence[str] = ("auto", "cpu", "cuda", "mps")) -> torch.device:
-    """The device of that name; "auto" is a GPU where there is one, else the CPU. ValueError if it is not here."""
-    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    form = re.fullmatch("(auto)|(cpu|cuda|mps)(:[0-9]+)?", name)
-    if form is None or (form[1] or form[2]) not in allowed:
-        *names, last = (form for kind in allowed for form in (("cuda", "cuda:N") if kind == "cuda" else (kind,)))
-        raise ValueError(f"device must be {', '.join(names)} or {last}, received {name!r}")
-    if name == "auto":
-        return torch.device("cuda" if gpus else "cpu")
-    device = torch.device(name)
-    present = {"cpu": True, "cuda": (device.index or 0) < gpus, "mps": torch.backends.mps.is_available()}
-    if not present[device.type]:
-        raise ValueError(f"device {name!r} is not here: PyTorch sees {gpus} CUDA devices on this machine")
-    return device

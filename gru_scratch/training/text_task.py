@@ -22,8 +22,8 @@ from gru_scratch.training.config import TrainConfig
 from gru_scratch.training.data import RunText
 from gru_scratch.training.engine import settle_engine
 from gru_scratch.training.evaluate import evaluate
+from gru_scratch.training.hardware import check_memory
 from gru_scratch.training.loop import batch_loss, detached, perplexity
-from gru_scratch.training.memory import check_memory
 from gru_scratch.training.processes import ONE_PROCESS, Processes
 from gru_scratch.training.task import BatchLoss, Carried, Evaluation
 

@@ -1,41 +1,19 @@
-"""How many threads a run takes: what is there for it, which number is the faster, and a sign that it is a wrong one."""
+"""How many threads a run takes: which number is the faster, and a sign that it is a wrong one."""
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
+
+from gru_scratch.training.hardware import threads_at_hand
 
 SLOW_SHARE = 0.7
 """A run that gets less than this part of the processor time of its threads shares them with others."""
 WATCHED_SECONDS = 5.0
 """So long the run is watched before anything is said."""
 PROBES = 5
-CGROUP = Path("/sys/fs/cgroup")
-
-
-def threads_at_hand(cgroup: Path = CGROUP) -> int:
-    """The processors that this process may use: by its affinity, and by the quota of its control group."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    count = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
-    quota = _quota(cgroup)
-    return max(1, count if quota is None else min(count, int(quota)))
-
-
-def _quota(cgroup: Path) -> float | None:
-    """Processors that a control group, of the second version or the first, lets its processes have; None: any."""
-    try:
-        most, period = (cgroup / "cpu.max").read_text().split()
-    except (OSError, ValueError):
-        try:
-            most = (cgroup / "cpu" / "cpu.cfs_quota_us").read_text().strip()
-            period = (cgroup / "cpu" / "cpu.cfs_period_us").read_text().strip()
-        except OSError:
-            return None
-    return None if most in ("max", "-1") else int(most) / int(period)
 
 
 def limit_threads(asked: int | str | None, kept: int | None = None) -> None:

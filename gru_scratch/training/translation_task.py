@@ -30,8 +30,8 @@ from gru_scratch.text.vocab import Vocab
 from gru_scratch.training.build import build_layer, find_cell_file, number_type
 from gru_scratch.training.evaluate import evaluating
 from gru_scratch.training.folder import TRANSLATOR, RunFiles
+from gru_scratch.training.hardware import check_memory
 from gru_scratch.training.loop import perplexity
-from gru_scratch.training.memory import check_memory
 from gru_scratch.training.scores import bleu, exact_match
 from gru_scratch.training.sentence_options import TranslatorOptions
 from gru_scratch.training.sentence_task import SentenceTask, load_weights

@@ -39,6 +39,7 @@ from gru_scratch.benchmark.timing import (
     median_interval,
     paired_ratio,
 )
+from gru_scratch.training.hardware import pick_device
 
 CPU = torch.device("cpu")
 
@@ -384,7 +385,7 @@ def test_other_programs_are_noticed(monkeypatch: pytest.MonkeyPatch, load: float
 def test_devices(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert machine.pick_device(name) == torch.device(name)
+    assert pick_device(name, machine.TIMED) == torch.device(name)
 
 
 @pytest.mark.parametrize("name", ["tpu", "mps", "cuda:", "cuda:x", "cuda:2", "cpu:0", ""])
@@ -392,7 +393,7 @@ def test_devices_that_cannot_be_timed(monkeypatch: pytest.MonkeyPatch, name: str
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(ValueError, match=rf"^device .*{name!r}"):
-        machine.pick_device(name)
+        pick_device(name, machine.TIMED)
 
 
 def test_float32_is_float32_on_both_sides() -> None:

@@ -9,7 +9,7 @@ from support.script_runs import RunScript
 from support.small_runs import small_run
 
 from gru_scratch.text.corpus import Text
-from gru_scratch.training import memory
+from gru_scratch.training import hardware
 from gru_scratch.training.folder import save_run
 from gru_scratch.training.options import MOST_THREADS
 
@@ -44,7 +44,7 @@ TOO_MUCH = [
 def test_a_number_that_asks_for_too_much(
     script: str, words: list[object], says: str, in_process: RunScript, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memory, "machine_bytes", lambda: 2**34)
+    monkeypatch.setattr(hardware, "machine_bytes", lambda: 2**34)
     status, out, err = in_process(script, *words)
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert says in err
@@ -65,6 +65,6 @@ def test_what_a_run_of_a_text_and_its_samples_need(
         status, out, err = in_process("generate", "run", "--device", "cpu", *words)
         assert (status, out, err.count("\n")) == (2, "", 1)
         assert says in err
-    monkeypatch.setattr(memory, "machine_bytes", lambda: 2**20)
+    monkeypatch.setattr(hardware, "machine_bytes", lambda: 2**20)
     with pytest.raises(ValueError, match="a batch of 64 sequences of 256 steps needs at least"):
         small_run(text.path, batch_size=64, num_steps=256, max_tokens=100_000)

@@ -8,7 +8,7 @@ import torch
 
 from gru_scratch.layers import LSTM
 from gru_scratch.models.language import RNNModel
-from gru_scratch.studies.gates.explore import Exploration, explore
+from gru_scratch.studies.gates.exploration import Exploration, explore
 from gru_scratch.text.vocab import Vocab
 
 TEXT = 'He said: "The time traveller\n</script><!-- is out."\n'

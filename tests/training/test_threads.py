@@ -7,17 +7,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from gru_scratch.training import memory
+from gru_scratch.training import hardware
 from gru_scratch.training.build import build_model
 from gru_scratch.training.config import TrainConfig
-from gru_scratch.training.threads import WATCHED_SECONDS, ThreadWatch, fastest_threads, threads_at_hand
+from gru_scratch.training.threads import WATCHED_SECONDS, ThreadWatch, fastest_threads
 
 
 @pytest.mark.parametrize(("quota", "expected"), [("50000 100000", 1), ("100000 100000", 1), ("max 100000", None)])
 def test_a_quota_limits_them(tmp_path: Path, quota: str, expected: int | None) -> None:
-    free = threads_at_hand(tmp_path)
+    free = hardware.threads_at_hand(tmp_path)
     (tmp_path / "cpu.max").write_text(quota + "\n")
-    assert threads_at_hand(tmp_path) == (expected or free)
+    assert hardware.threads_at_hand(tmp_path) == (expected or free)
 
 
 def test_the_faster_number_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,7 +50,7 @@ def test_a_busy_machine_is_noticed_once(threads: int, share: float, says: bool) 
 
 
 def test_what_needs_more_memory_than_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "machine_bytes", lambda: 2**30)
+    monkeypatch.setattr(hardware, "machine_bytes", lambda: 2**30)
     with pytest.raises(ValueError, match=r"a gru of 99,999,999 hidden units needs at least .* GiB of memory, and this"):
         build_model(TrainConfig(num_hiddens=99_999_999), 28, torch.device("cpu"))
     with pytest.raises(ValueError, match="threads must be at most 4096, received 100000000"):

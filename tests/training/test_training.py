@@ -16,11 +16,12 @@ from torch import Tensor, nn
 
 from gru_scratch.models.language import RNNModel, RNNModelScratch
 from gru_scratch.text.corpus import Text
-from gru_scratch.training.build import build_model, get_weights, pick_device, set_weights
+from gru_scratch.training.build import build_model, get_weights, set_weights
 from gru_scratch.training.checkpoint import pack_snapshot, read_snapshot
 from gru_scratch.training.config import TrainConfig
 from gru_scratch.training.data import divide, read_run_text
 from gru_scratch.training.evaluate import evaluate
+from gru_scratch.training.hardware import pick_device
 from gru_scratch.training.loop import Meter, perplexity, train_epoch, updates
 from gru_scratch.training.text_task import TextTask
 from gru_scratch.training.trainer import Trainer
@@ -393,7 +394,7 @@ class TestBuild:
         ):
             build_model(TrainConfig(num_hiddens=10**12), 28, CPU)
 
-    @pytest.mark.parametrize("name", ["", "tpu", "cpu:x", "meta", "cuda:99"])
+    @pytest.mark.parametrize("name", ["", "tpu", "cpu:0", "cpu:x", "meta", "cuda:99"])
     def test_a_device_that_is_not_here_is_named(self, name: str) -> None:
         with pytest.raises(ValueError, match=repr(name)):
             pick_device(name)

@@ -17,8 +17,8 @@ from torch.nn import functional as F
 
 from gru_scratch.cells.base import Cell
 from gru_scratch.engines.native.library import Library, library_of
+from gru_scratch.engines.native.sharing import share, thread_count
 from gru_scratch.engines.native.source import plan_of
-from gru_scratch.engines.native.threads import share, thread_count
 from gru_scratch.engines.native.weight_gradients import WeightGradients
 from gru_scratch.engines.weights import Gradients, LayerWeights, is_dense
 

@@ -12,7 +12,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from gru_scratch.training.memory import check_memory
+from gru_scratch.training.hardware import check_memory
 
 Forecast = Callable[[Tensor], Tensor]
 """Windows of scaled values (B, p), the latest last → the value after each, (B,)."""

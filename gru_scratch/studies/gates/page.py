@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from gru_scratch.studies.gates.collect import Quantity
-from gru_scratch.studies.gates.explore import NOUNS, Exploration
+from gru_scratch.studies.gates.exploration import NOUNS, Exploration
 from gru_scratch.studies.gates.words import describe
 from gru_scratch.text.files import write_atomically
 

@@ -15,7 +15,7 @@ from gru_scratch.layers import Recurrent
 from gru_scratch.layers.initial import initialise_layer
 from gru_scratch.studies.memory.memory_options import PRESETS, MemoryOptions
 from gru_scratch.studies.memory.tasks import TASKS, Task
-from gru_scratch.training.memory import check_memory
+from gru_scratch.training.hardware import check_memory
 
 CHECK_EVERY = 20
 """Updates between two looks at whether a run has solved its task."""

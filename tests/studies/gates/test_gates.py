@@ -17,7 +17,7 @@ from gru_scratch.scratch import gru, lstm, rnn
 from gru_scratch.studies.gates import explore as exploring
 from gru_scratch.studies.gates import influence as influencing
 from gru_scratch.studies.gates.collect import Collected, collect, layered
-from gru_scratch.studies.gates.explore import count_steps, explore
+from gru_scratch.studies.gates.exploration import count_steps, explore
 from gru_scratch.studies.gates.influence import influence
 from gru_scratch.text.vocab import Vocab
 

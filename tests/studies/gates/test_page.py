@@ -17,7 +17,7 @@ from torch import nn
 from gru_scratch.cells import LSTMEquations
 from gru_scratch.layers import LSTM, Recurrent
 from gru_scratch.studies.gates.collect import Collected, Quantity
-from gru_scratch.studies.gates.explore import Exploration
+from gru_scratch.studies.gates.exploration import Exploration
 from gru_scratch.studies.gates.features import correlations, features
 from gru_scratch.studies.gates.page import build_page, check_out, scale, write_page
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from gru_scratch.layers import GRU
 from gru_scratch.models.language import RNNModel
-from gru_scratch.studies.gates.explore import Exploration, explore
+from gru_scratch.studies.gates.exploration import Exploration, explore
 from gru_scratch.studies.gates.features import correlations
 from gru_scratch.studies.gates.page import build_page, scale, write_page
 from gru_scratch.text.vocab import Vocab
