@@ -7,24 +7,23 @@ backward needs is an output of the forward operator; backward is an operator too
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
-from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 from torch.utils.flop_counter import register_flop_formula
 
 from gru_scratch.cells.base import Cell, State, registry
+from gru_scratch.engines import operator_rules as rules
 from gru_scratch.engines import textbook, torch_private
 from gru_scratch.engines.fused.bptt import backward as fused_backward
 from gru_scratch.engines.fused.forward import buffer_shapes as fused_buffer_shapes
 from gru_scratch.engines.fused.forward import forward as fused_forward
 from gru_scratch.engines.native import run as native_run
+from gru_scratch.engines.operands import GRADIENT_SCHEMA, LAYER_SCHEMA, Layer
 from gru_scratch.engines.weights import LayerWeights
 
 
@@ -41,56 +40,9 @@ KERNELS: Mapping[str, Kernels] = {
     "native": Kernels(native_run.forward, native_run.backward, native_run.buffer_shapes),
 }
 
-_LAYER = (
-    "str engine, str cell, bool keep, Tensor inputs, Tensor weight_ih, Tensor weight_hh, Tensor? bias_ih,"
-    " Tensor? bias_hh, Tensor? weight_hr, Tensor? lengths, Tensor[] state, Tensor[] params, Tensor[] masks"
-)
 _library: Any = torch.library.Library("gru_scratch", "DEF")  # type: ignore[no-untyped-call]
-_library.define(f"forward({_LAYER}) -> Tensor[]")
-_library.define(
-    f"backward(bool inputs_need_grad, Tensor grad_outputs, Tensor[] grad_state, Tensor[] kept, {_LAYER}) -> Tensor[]"
-)
-
-
-class Layer(NamedTuple):
-    """What both operators take, in the order of their schema."""
-
-    engine: str
-    cell: str
-    keep: bool
-    inputs: Tensor
-    weight_ih: Tensor
-    weight_hh: Tensor
-    bias_ih: Tensor | None
-    bias_hh: Tensor | None
-    weight_hr: Tensor | None
-    lengths: Tensor | None
-    state: list[Tensor]
-    params: list[Tensor] | None  # None: an empty list, as some compilers hand it over
-    masks: list[Tensor] | None
-
-    @property
-    def weights(self) -> LayerWeights:
-        """The weights under their names."""
-        return LayerWeights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh, self.weight_hr)
-
-    def named(self) -> tuple[Cell, dict[str, Tensor], dict[str, Tensor]]:
-        """The cell, its parameters and its masks."""
-        cell = registry[self.cell]
-        params, masks = self.params or (), self.masks or ()
-        return cell, dict(zip(cell.params, params, strict=True)), dict(zip(cell.masks, masks, strict=True))
-
-    def flat(self) -> list[Tensor | None]:
-        """All tensors in a row: autograd's functions take no lists."""
-        return [*self[3:10], *self.state, *(self.params or ()), *(self.masks or ())]
-
-    @classmethod
-    def unflat(cls, engine: str, cell: str, keep: bool, tensors: Sequence[Tensor | None]) -> Layer:
-        """The inverse of :meth:`flat`."""
-        the_cell = registry[cell]
-        ends = list(accumulate((7, len(the_cell.states._fields), len(the_cell.params), len(the_cell.masks))))
-        lists = (list(tensors[a:b]) for a, b in pairwise(ends))
-        return cls._make((engine, cell, keep, *tensors[:7], *lists))
+_library.define(f"forward({LAYER_SCHEMA}) -> Tensor[]")
+_library.define(f"backward({GRADIENT_SCHEMA}, {LAYER_SCHEMA}) -> Tensor[]")
 
 
 def _forward(*args: Any) -> list[Tensor]:
@@ -232,50 +184,11 @@ torch.library.register_fake("gru_scratch::forward", _forward_shapes, lib=_librar
 torch.library.register_fake("gru_scratch::backward", _backward_shapes, lib=_library)
 
 
-def _backward_of_many(info: Any, in_dims: tuple[Any, ...], *args: Any) -> tuple[list[Tensor], list[int]]:
-    """One after another: for gradients of many losses at once (``is_grads_batched``)."""
-
-    def pick(k: int) -> tuple[Any, ...]:
-        return tree_map(lambda x, dim: x if dim is None else x.select(dim, k), args, in_dims)  # type: ignore[no-any-return]
-
-    found = [torch.ops.gru_scratch.backward(*pick(k)) for k in range(info.batch_size)]
-    return [torch.stack(each) for each in zip(*found, strict=True)], [0] * len(found[0])
-
-
-def _backward_of_many_at_once(*args: Any) -> list[Tensor]:
-    """The same for PyTorch's older vmap, which ``is_grads_batched`` and ``gradcheck`` use."""
-    leaves, tree = tree_flatten(args)
-    members = torch_private.split_older_batch(leaves)
-    found = [torch.ops.gru_scratch.backward(*tree_unflatten(member, tree)) for member in members]
-    return [torch_private.join_older_batch(each) for each in zip(*found, strict=True)]
-
-
-@register_flop_formula(torch.ops.gru_scratch.forward)
-def _forward_flops(*shapes: Any, **options: Any) -> int:
-    """Two for each multiplication and addition of the products, as PyTorch counts its own."""
-    return sum(_products(Layer(*shapes)))
-
-
-@register_flop_formula(torch.ops.gru_scratch.backward)
-def _backward_flops(
-    inputs_need_grad: bool, grad_outputs: Any, grad_state: Any, kept: Any, *shapes: Any, **options: Any
-) -> int:
-    """Each product has two gradients of its own size; the inputs' is left out where nothing asks for it."""
-    of_inputs, recurrent = _products(Layer(*shapes))
-    return (1 + inputs_need_grad) * of_inputs + 2 * recurrent
-
-
-def _products(layer: Any) -> tuple[int, int]:
-    """The operations of the products with inputs and with states, from shapes; to take a token's row is no product."""
-    steps, batch = layer.inputs[:2]
-    weights = [shape for shape in (layer.weight_hh, layer.weight_hr) if shape is not None]
-    of_inputs = math.prod(layer.weight_ih) if len(layer.inputs) == 3 else 0
-    return 2 * steps * batch * of_inputs, 2 * steps * batch * sum(map(math.prod, weights))
-
-
-torch.library.register_vmap("gru_scratch::backward", _backward_of_many, lib=_library)
+torch.library.register_vmap("gru_scratch::backward", rules.backward_of_many, lib=_library)
 if torch_private.HAS_OLDER_VMAP:
-    _library.impl("backward", _backward_of_many_at_once, "Batched")
+    _library.impl("backward", rules.backward_under_older_vmap, "Batched")
+register_flop_formula(torch.ops.gru_scratch.forward)(rules.forward_flops)
+register_flop_formula(torch.ops.gru_scratch.backward)(rules.backward_flops)
 
 
 def run(
