@@ -71,7 +71,7 @@ def forward(
     x, tokens = _project(inputs, weights)
     layer = library.layer(
         **_sizes(inputs, H, slots, lengths),
-        **_extras(cell, params, masks, H),
+        **extras(cell, params, masks, H),
         tokens=tokens,
         x=x,
         state=states,
@@ -118,7 +118,7 @@ def backward(
     layers = [
         library.layer(
             **_sizes(inputs, H, slots, lengths),
-            **_extras(cell, params, masks, H),
+            **extras(cell, params, masks, H),
             tokens=None if tables is None else inputs.long().contiguous(),
             state=states,
             slots=slots,
@@ -179,7 +179,7 @@ def _sizes(inputs: Tensor, hidden_size: int, slots: Tensor, lengths: Tensor | No
     return {"steps": steps, "rows": rows, "hidden": hidden_size, "slot_step": slot_step, "alive": alive}
 
 
-def _extras(
+def extras(
     cell: Cell, params: Mapping[str, Tensor], masks: Mapping[str, Tensor], hidden_size: int
 ) -> dict[str, Sequence[Tensor] | Sequence[int]]:
     """Parameters a number for each unit; masks as they lie, with no copies of what is the same at all steps or rows."""
