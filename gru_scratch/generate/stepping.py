@@ -2,8 +2,8 @@
 
 Calling a layer for a single step costs more than the step: arguments are checked, results allocated, and the input is
 multiplied by its weights although a token only picks a row of them. Here all that is done once, beforehand; a step is
-then two products a layer and the cell's own equations; under the engine "native" the recurrent product and the equations
-are one call.
+then two products a layer and the cell's own equations; under the engine "native" the recurrent product and the
+equations are one call.
 
 Legend: ``B`` sequences, ``V`` vocabulary, ``D`` input size, ``G`` gates, ``H`` hidden size, ``P`` size of the projected
 state, ``L`` layers.

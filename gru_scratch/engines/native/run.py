@@ -76,7 +76,7 @@ def forward(
         x=x,
         state=states,
         slots=slots,
-        **_recurrent(library, weights, steps * batch),
+        **recurrent(library, weights, steps * batch),
     )
     count = thread_count(batch, steps * batch * weights.weight_hh.numel())
     share(batch, count, lambda first, end, _: library.forward(layer, first, end, keep))
@@ -146,7 +146,7 @@ def backward(
     return Gradients(found.d_inputs, carry, found.result(), by_name)
 
 
-def _recurrent(library: Library, weights: LayerWeights, rows: int) -> dict[str, Any]:
+def recurrent(library: Library, weights: LayerWeights, rows: int) -> dict[str, Any]:
     """The recurrent weights as forward reads them: packed, where they are read often enough to make up for it."""
     weight, bias = weights.weight_hh.contiguous(), weights.bias_hh
     if rows > WORTH_PACKING:

@@ -1,4 +1,5 @@
-"""One step of a layer after another, each in one call of compiled code, on buffers made once: for generation.
+"""Single steps, each in one call of compiled code: one after another on buffers made once, as generation takes them,
+and one alone, as loops of one's own do. Nothing is kept for a derivative.
 
 Legend: ``B`` batch, ``H`` hidden size, ``G`` gates.
 """
@@ -9,16 +10,17 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from gru_scratch.cells.base import Cell, State
 from gru_scratch.engines.native.library import library_of
-from gru_scratch.engines.native.run import extras
+from gru_scratch.engines.native.run import extras, recurrent
 from gru_scratch.engines.native.threads import share, thread_count
 from gru_scratch.engines.weights import LayerWeights
 
 
 class Steps:
-    """A layer that is called once a step; :attr:`state` changes in place. No gradient flows.
+    """A layer that is called once a step; :attr:`state` changes in place.
 
     The weights are packed when it is made: what changes them later is not seen.
 
@@ -60,3 +62,22 @@ class Steps:
         shape = (1, self._layer.rows, self._layer.hidden)
         masks = self._cell.draw_masks(shape, False, self._weights.weight_hh)
         self._library.fill(self._layer, **extras(self._cell, self._params, masks, shape[-1]))
+
+
+def one_step(cell: Cell, x: Tensor, state: State, weights: LayerWeights) -> list[Tensor]:
+    """The states, (B, H) each, after one step on inputs (B, D), of a cell without parameters and masks of its own."""
+    (batch, H), library = state[0].shape, library_of(cell, x.dtype)
+    both = [torch.cat((s, s)) for s in state]  # (2B, H): the second half will be written over
+    layer = library.layer(
+        steps=1,
+        rows=batch,
+        hidden=H,
+        x=F.linear(x, weights.weight_ih, weights.bias_ih),
+        state=both,
+        slots=x.new_empty(batch, max(1, len(library.plan.slots)), H),
+        **recurrent(library, weights, batch),
+    )
+    share(
+        batch, thread_count(batch, batch * weights.weight_hh.numel()), lambda a, b, _: library.forward(layer, a, b, 0)
+    )
+    return [s[batch:].clone() for s in both]
