@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import importlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
@@ -26,6 +26,7 @@ _PATHS = (
     "torch._C._AutoDispatchBelowAutograd",
     "torch._C._ExcludeDispatchKeyGuard",
     "torch._C._ForceDispatchKeyGuard",
+    "torch._C._dispatch_keys",
     "torch._C._dispatch_tls_local_exclude_set",
     "torch._C._dispatch_tls_local_include_set",
     "torch._C.DispatchKey",
@@ -110,6 +111,29 @@ def within_kernel(device: str) -> Iterator[None]:
                 left = functools.reduce(lambda found, key: found.remove(key), of_func, excluded)
                 stack.enter_context(NAMES["torch._C._ForceDispatchKeyGuard"](included, left))
         yield
+
+
+def _dispatch_as_it_is(tensors: Iterable[Tensor]) -> set[int]:
+    """What has a part in an operator's call on these tensors, as PyTorch's dispatcher sees it."""
+    keys: set[int] = {NAMES["torch._C._dispatch_keys"](x).raw_repr() for x in tensors}
+    return keys | {NAMES["torch._C._dispatch_tls_local_include_set"]().raw_repr()}
+
+
+def _plain_dispatch() -> set[int]:
+    if not has("torch._C._dispatch_keys", "torch._C._dispatch_tls_local_include_set"):
+        return set()
+    plain = _dispatch_as_it_is([torch.empty(0, device="cpu")])
+    with torch.inference_mode():
+        return plain | _dispatch_as_it_is([torch.empty(0, device="cpu")])
+
+
+_PLAIN_DISPATCH = _plain_dispatch()
+
+
+def comes_straight_to_kernel(tensors: Iterable[Tensor]) -> bool:
+    """Whether nothing but autograd stands between an operator on these tensors and its kernel for a CPU: no mode, no
+    tracer, no tensor that stands for others. Without the names, no."""
+    return bool(_PLAIN_DISPATCH) and _dispatch_as_it_is(tensors) <= _PLAIN_DISPATCH
 
 
 def under_func_transform() -> bool:

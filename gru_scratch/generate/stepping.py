@@ -2,7 +2,8 @@
 
 Calling a layer for a single step costs more than the step: arguments are checked, results allocated, and the input is
 multiplied by its weights although a token only picks a row of them. Here all that is done once, beforehand; a step is
-then two products a layer and the cell's own equations.
+then two products a layer and the cell's own equations; under the engine "native" the recurrent product and the
+equations are one call.
 
 Legend: ``B`` sequences, ``V`` vocabulary, ``D`` input size, ``G`` gates, ``H`` hidden size, ``P`` size of the projected
 state, ``L`` layers.
@@ -19,7 +20,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gru_scratch.cells.base import Cell, State
+from gru_scratch.engines.choice import choose, facts
 from gru_scratch.engines.fused.forward import loop_that_runs
+from gru_scratch.engines.native.steps import Steps
 from gru_scratch.engines.weights import LayerWeights, by_product, project
 from gru_scratch.layers.dtypes import autocasts
 from gru_scratch.layers.layer import RecurrentLayer
@@ -46,7 +49,7 @@ class Stepper:
         start = layer.initial_state(batch_size, device=head.weight.device, dtype=head.weight.dtype)
         starts = zip(*(start if isinstance(start, tuple) else (start,)), strict=True)  # each layer's (B, P or H)
         parameters = [directions[0] for directions in layer.layer_parameters()]
-        self._layers: list[_Layer] = []
+        self._layers: list[_Layer | _NativeLayer] = []
         for depth, (each, state) in enumerate(zip(parameters, starts, strict=True)):
             weights = each.weights
             x = weights.weight_ih.new_empty(batch_size, len(weights.weight_ih))
@@ -54,7 +57,8 @@ class Stepper:
                 read = _reader_of_tokens(weights, model.embedding, x)
             else:
                 read = _product(weights.weight_ih, weights.bias_ih, x)
-            self._layers.append(_Layer(cell, each, cell.states(*(s.clone() for s in state)), read, x))
+            native = choose(layer.engine, cell, facts(weights)).engine == "native"
+            self._layers.append((_NativeLayer if native else _Layer)(cell, each, cell.states(*state), read, x))
         self._score = _product(head.weight, head.bias, head.weight.new_empty(batch_size, len(head.weight)))
 
     @torch.inference_mode()
@@ -96,12 +100,28 @@ def can_step(model: object) -> TypeGuard[RNNModel]:
     return not autocasts(model.linear.weight.device.type)
 
 
+class _NativeLayer:
+    """One layer in compiled code: its state, and the step that changes it."""
+
+    def __init__(self, cell: Cell, parameters: Parameters, state: State, read: Product, x: Tensor) -> None:
+        self.read, self.advance = read, Steps(cell, state, parameters.weights, parameters.own, x)
+        self.state = self.advance.state
+
+    def step(self, below: Tensor) -> Tensor:
+        """Tokens, or the outputs of the layer below → the outputs, (B, H)."""
+        self.read(below)
+        self.advance()
+        output: Tensor = self.state[0]
+        return output
+
+
 class _Layer:
-    """One layer: its state, and the step that changes it."""
+    """One layer in PyTorch's operators: its state, and the step that changes it."""
 
     def __init__(self, cell: Cell, parameters: Parameters, state: State, read: Product, x: Tensor) -> None:
         weights, products = parameters.weights, cell.recurrence.products
-        self.cell, self.own, self.weights, self.state = cell, dict(parameters.own), weights, state
+        self.cell, self.own, self.weights = cell, dict(parameters.own), weights
+        self.state: State = cell.states(*(s.clone() for s in state))
         self.read, self.x = read, cell.name_x(x)
         biases = [None] * len(products) if weights.bias_hh is None else by_product(cell, weights.bias_hh)
         rows = by_product(cell, weights.weight_hh)
@@ -121,10 +141,10 @@ class _Layer:
         loop = loop_that_runs(cell, weights)
         self.advance = self._by_equations
         if loop is not None:
-            in_place = loop.step(x, buffers[0], state, self.multiply[-1])
+            in_place = loop.step(x, buffers[0], self.state, self.multiply[-1])
 
             def advance() -> None:
-                self.multiply[0](state[0])
+                self.multiply[0](self.state[0])
                 in_place()
 
             self.advance = advance

@@ -1,4 +1,7 @@
-"""``RNNCell``, ``GRUCell`` and ``LSTMCell``: one step, for loops of one's own; autograd differentiates it."""
+"""``RNNCell``, ``GRUCell`` and ``LSTMCell``: one step, for loops of one's own.
+
+Autograd differentiates it; where nothing is differentiated, it is one call of the cell's compiled code.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,10 @@ from torch.fx import Proxy
 
 from gru_scratch.cells import Cell
 from gru_scratch.engines import textbook
+from gru_scratch.engines.choice import choose, facts
+from gru_scratch.engines.names import check_engine
+from gru_scratch.engines.native.steps import one_step
+from gru_scratch.engines.torch_private import comes_straight_to_kernel, transformed
 from gru_scratch.engines.weights import LayerWeights
 from gru_scratch.layers.dtypes import autocast_type, check_types
 from gru_scratch.layers.namesakes import GRU_CELLS, LSTM_CELL, RNN_CELLS
@@ -46,7 +53,10 @@ class _OneStep(nn.modules.rnn.RNNCellBase):
         low = autocast_type(x, states, self.weight_hh)
         if low is None:
             check_types(x, states, self.weight_hh)
-            new: Any = textbook.run(cell, x.unsqueeze(0), cell.states(*states), weights)[1]
+            if _is_native(cell, x, states, weights):
+                new: Any = one_step(cell, x, cell.states(*states), weights)
+            else:
+                new = textbook.run(cell, x.unsqueeze(0), cell.states(*states), weights)[1]
         else:
             types = self.autocast_types(low, [s.dtype for s in states])
             compute = reduce(torch.promote_types, types)
@@ -87,9 +97,10 @@ class RNNCell(_OneStep, nn.RNNCell):
 
     @property
     def cell(self) -> Cell:
-        if self.nonlinearity not in RNN_CELLS:
+        name = f"RNN_{self.nonlinearity.upper()}"
+        if name not in RNN_CELLS:
             raise RuntimeError(f"Unknown nonlinearity: {self.nonlinearity}")
-        return RNN_CELLS[self.nonlinearity]
+        return RNN_CELLS[name]
 
     def autocast_types(self, low: torch.dtype, states: Sequence[torch.dtype]) -> list[torch.dtype]:
         return [low]
@@ -146,3 +157,14 @@ class LSTMCell(_OneStep, nn.LSTMCell):
     @property
     def cell(self) -> Cell:
         return LSTM_CELL
+
+
+def _is_native(cell: Cell, x: Tensor, states: Sequence[Tensor], weights: LayerWeights) -> bool:
+    """Whether compiled code may take a step: it serves, and neither autograd nor a tracer asks for the operations."""
+    if torch.compiler.is_compiling() or transformed():
+        return False
+    tensors = [x, *states, *(w for w in weights if w is not None)]
+    if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
+        return False
+    straight = comes_straight_to_kernel(tensors)
+    return straight and choose(check_engine(None), cell, facts(weights)).engine == "native"

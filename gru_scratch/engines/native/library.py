@@ -42,17 +42,24 @@ class Library:
         self._sizes: dict[int, tuple[list[int], list[int]]] = {}
         layer = ctypes.POINTER(self._layer)
         self._code.forward.argtypes = (layer, _Number, _Number, ctypes.c_int)
+        self._code.step.argtypes = (layer, _Number, _Number)
         self._code.backward.argtypes = (layer, _Number, _Number, _Number)
         self._code.pack_forward.argtypes = (_Pointer, _Pointer, _Number, _Pointer)
         self._code.pack_backward.argtypes = (_Pointer, _Number, _Pointer)
-        for name in ("forward", "backward", "pack_forward", "pack_backward", "packed_sizes"):
+        for name in ("forward", "step", "backward", "pack_forward", "pack_backward", "packed_sizes"):
             getattr(self._code, name).restype = None
-        self.forward, self.backward = self._code.forward, self._code.backward
+        self.forward, self.step, self.backward = self._code.forward, self._code.step, self._code.backward
 
     def layer(self, **values: Tensor | Sequence[Tensor] | Sequence[int] | int | None) -> Any:
         """What the functions read and write, by the names that the header gives; it keeps the tensors alive."""
         layer = self._layer()
-        layer.tensors = values
+        layer.tensors = {}
+        self.fill(layer, **values)
+        return layer
+
+    def fill(self, layer: Any, **values: Tensor | Sequence[Tensor] | Sequence[int] | int | None) -> None:
+        """Replace some of what a layer reads and writes."""
+        layer.tensors.update(values)
         for name, value in values.items():
             if isinstance(value, (int, type(None))):
                 setattr(layer, name, value)
@@ -60,7 +67,6 @@ class Library:
                 setattr(layer, name, value.data_ptr())
             else:
                 getattr(layer, name)[: len(value)] = [v.data_ptr() if isinstance(v, Tensor) else v for v in value]
-        return layer
 
     def pack_forward(self, weight: Tensor, bias: Tensor | None) -> list[Tensor]:
         """The recurrent weights (R * H, H) and biases (R * H,) in the order in which forward reads them, by product."""

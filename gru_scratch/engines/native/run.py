@@ -71,12 +71,12 @@ def forward(
     x, tokens = _project(inputs, weights)
     layer = library.layer(
         **_sizes(inputs, H, slots, lengths),
-        **_extras(cell, params, masks, H),
+        **extras(cell, params, masks, H),
         tokens=tokens,
         x=x,
         state=states,
         slots=slots,
-        **_recurrent(library, weights, steps * batch),
+        **recurrent(library, weights, steps * batch),
     )
     count = thread_count(batch, steps * batch * weights.weight_hh.numel())
     share(batch, count, lambda first, end, _: library.forward(layer, first, end, keep))
@@ -118,7 +118,7 @@ def backward(
     layers = [
         library.layer(
             **_sizes(inputs, H, slots, lengths),
-            **_extras(cell, params, masks, H),
+            **extras(cell, params, masks, H),
             tokens=None if tables is None else inputs.long().contiguous(),
             state=states,
             slots=slots,
@@ -146,7 +146,7 @@ def backward(
     return Gradients(found.d_inputs, carry, found.result(), by_name)
 
 
-def _recurrent(library: Library, weights: LayerWeights, rows: int) -> dict[str, Any]:
+def recurrent(library: Library, weights: LayerWeights, rows: int) -> dict[str, Any]:
     """The recurrent weights as forward reads them: packed, where they are read often enough to make up for it."""
     weight, bias = weights.weight_hh.contiguous(), weights.bias_hh
     if rows > WORTH_PACKING:
@@ -179,7 +179,7 @@ def _sizes(inputs: Tensor, hidden_size: int, slots: Tensor, lengths: Tensor | No
     return {"steps": steps, "rows": rows, "hidden": hidden_size, "slot_step": slot_step, "alive": alive}
 
 
-def _extras(
+def extras(
     cell: Cell, params: Mapping[str, Tensor], masks: Mapping[str, Tensor], hidden_size: int
 ) -> dict[str, Sequence[Tensor] | Sequence[int]]:
     """Parameters a number for each unit; masks as they lie, with no copies of what is the same at all steps or rows."""

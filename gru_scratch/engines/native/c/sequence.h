@@ -25,6 +25,16 @@ void forward(const Layer *l, int64_t first, int64_t end, int keep)
     }
 }
 
+/* One step, after which the new states stand where the old ones stood: for one step after another, on buffers that stay. */
+void step(const Layer *l, int64_t first, int64_t end)
+{
+    forward_step(l, 0, first, end, 0);
+    for (int k = 0; k < STATES; k++) {
+        REAL *old = l->state[k] + first * l->hidden;
+        memcpy(old, old + l->rows * l->hidden, (end - first) * l->hidden * sizeof(REAL));
+    }
+}
+
 /* The gradients of a step's pre-activations, summed by token. */
 static void add_to_table(const Layer *l, int64_t t, int64_t first, int64_t end)
 {
