@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from gru_scratch.cells.base import Cell, State
 from gru_scratch.engines.native.library import library_of
 from gru_scratch.engines.native.run import extras, recurrent
-from gru_scratch.engines.native.threads import share, thread_count
+from gru_scratch.engines.native.sharing import share, thread_count
 from gru_scratch.engines.weights import LayerWeights
 
 
