@@ -31,8 +31,8 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def on_page_content(html: str, **_: Any) -> str:
-    """Roles of docstrings, as in ``:class:`Cell```, are for other tools: here the name alone is shown."""
-    return re.sub(r":(?:class|func|meth|attr|mod):(?=<code>)", "", html)
+    """Marks of docstrings that are for other tools go: the role of ``:class:`Cell```, and one colon of ``::``."""
+    return re.sub(r":(?:class|func|meth|attr|mod):(?=<code>)", "", html).replace("::</p>", ":</p>")
 
 
 def _seen_from_docs(text: str) -> str:

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from gru_scratch.benchmark.setting import SIX_SETTINGS, Input, Setting
-from gru_scratch.training.options import MOST_THREADS
+from gru_scratch.training.options import MOST_THREADS, Otherwise
 
 ENGINES: Mapping[str, str] = MappingProxyType(
     {
@@ -24,19 +24,23 @@ ENGINES: Mapping[str, str] = MappingProxyType(
         "native": "our layer, its equations compiled to C",
     }
 )
-"""Every program that a model can be trained by, in the order of tables; the first that is there is the base."""
+"""The programs that can train a model, in the order of tables; the first that is available is the base."""
 
 
 @dataclass(frozen=True)
 class CompareArguments:
-    """Compare scratch with built-in: time, memory and values of a training step. The defaults are the book's sizes."""
+    """Compare time, memory and values of a training step on several engines.
+
+    The default sizes are the book's.
+    """
 
     cells: tuple[str, ...] = ("rnn", "gru", "lstm")
-    """rnn, gru (the book's and that of torch.nn, which are two models), lstm, mgu, cifg, peephole-lstm, layer-norm-gru,
-    layer-norm-lstm; or a cell of your own as path/to/file.py:ClassName, whose code is then executed."""
-    engines: tuple[str, ...] = ()
-    """builtin, builtin-compiled, builtin-unrolled (takes minutes to compile), textbook, textbook-layer, fused,
-    fused-compiled, native (none given: those that the question needs)."""
+    """Cells to compare: rnn, gru (both the book's and that of torch.nn, two models), lstm, mgu, cifg, peephole-lstm,
+    layer-norm-gru, layer-norm-lstm, min-gru or min-lstm; or your own as path/to/file.py:ClassName, whose code is then
+    executed."""
+    engines: Annotated[tuple[str, ...], Otherwise("those that the question needs")] = ()
+    """Engines to compare: builtin, builtin-compiled, builtin-unrolled (minutes to compile), textbook, textbook-layer,
+    fused, fused-compiled or native."""
     batch_size: int = 32
     """Sequences in a minibatch."""
     num_steps: int = 35
@@ -44,36 +48,36 @@ class CompareArguments:
     num_hiddens: int = 256
     """Hidden units."""
     vocab_size: int = 28
-    """Different tokens."""
+    """Tokens in the vocabulary."""
     input: Input = "tokens"
-    """tokens: indices. dense: 128 numbers a step. dense-with-gradient: the same, as if a layer lay below."""
-    sweep: Literal["batch", "steps", "hidden"] | None = None
-    """Instead: how time grows with one size, against the products alone."""
-    sizes: tuple[int, ...] = ()
-    """The sizes of a sweep (none given: powers of 2 or 4 around the usual)."""
+    """tokens are indices; dense is 128 numbers a step; dense-with-gradient computes the input's gradient, too, as if a
+    layer were below."""
+    sweep: Annotated[Literal["batch", "steps", "hidden"] | None, Otherwise("none")] = None
+    """Instead, measure how time grows with one size, beside that of the matrix products alone."""
+    sizes: Annotated[tuple[int, ...], Otherwise("powers of 2 or 4 around the usual")] = ()
+    """Sizes of a sweep."""
     generate: bool = False
-    """Instead: tokens generated one at a time, by one sequence."""
+    """Instead, measure the generation of one sequence, token after token."""
     ladder: bool = False
-    """Instead: each step from the book's loop to native code."""
+    """Instead, measure each improvement on the way from the book's loop to native code."""
     six_settings: bool = False
-    """Instead: GRU, LSTM, the book's GRU and a cell without a derivative at six settings, from the book's to long
-    sequences. Takes minutes: see --only."""
-    only: tuple[str, ...] = ()
-    """Of the six settings only these: book, book-1.0, char-rnn, large, one-sequence, long."""
-    seconds: float | None = None
-    """How long to measure one model at one setting (None: 3 to 12, depending on the question). Never fewer than 7
-    rounds are made."""
-    threads: int | None = None
-    """PyTorch's threads (None: as PyTorch chooses)."""
+    """Instead, measure GRU, LSTM, the book's GRU and a cell without a derivative at six settings, from the book's to
+    long sequences, which takes minutes."""
+    only: Annotated[tuple[str, ...], Otherwise("all six")] = ()
+    """Settings of --six-settings to measure: book, book-1.0, char-rnn, large, one-sequence or long."""
+    seconds: Annotated[float | None, Otherwise("3 to 12, depending on the question")] = None
+    """Seconds to measure one model at one setting; at least 7 rounds are made."""
+    threads: Annotated[int | None, Otherwise("as PyTorch chooses")] = None
+    """Threads of PyTorch."""
     device: str = "cpu"
-    """cpu, cuda or cuda:1."""
+    """One of cpu, cuda and cuda:N."""
     seed: int = 0
     """Seed of the parameters, the minibatch and the order of engines."""
-    out: Path | None = None
-    """Folder to write, new or empty (None: runs/compare, with a number added if that is taken)."""
+    out: Annotated[Path | None, Otherwise("runs/compare, numbered where that is taken")] = None
+    """Folder to write, new or empty."""
 
     def validate(self) -> None:
-        """Raise ValueError, in one sentence, for the first option that no comparison can use."""
+        """Raise ValueError for the first invalid option."""
         chosen = [name for name in ("sweep", "generate", "ladder", "six_settings") if getattr(self, name)]
         if len(chosen) > 1:
             options = " and ".join(f"--{name.replace('_', '-')}" for name in chosen)

@@ -1,6 +1,6 @@
 """The contract of a cell, and the registry that gives an engine a cell by name.
 
-A cell knows one step; an engine knows time. A cell of one's own is a class with three things::
+A cell knows one step; an engine knows time. A cell of your own is a class with three things::
 
     class UpdateState(NamedTuple):
         h: Tensor
@@ -30,7 +30,7 @@ from torch import Tensor
 from gru_scratch.cells.recurrence import Recurrence, trace_recurrence
 
 Gates: TypeAlias = dict[str, Tensor]
-"""What a step computed on its way, by name: what the studies look at and a hand-written derivative starts from."""
+"""The intermediate values of a step by name, which studies show and a derivative by hand reads."""
 
 State: TypeAlias = Any
 """An instance of the cell's own NamedTuple; ``Any`` because every cell has its own fields."""
@@ -52,7 +52,7 @@ class Param(NamedTuple):
     initial: float = 0.0
 
     def sizes(self, hidden_size: int) -> tuple[int, ...]:
-        """The shape in numbers."""
+        """The shape, with the hidden size in the place of ``"H"``."""
         return tuple(hidden_size if size == "H" else int(size) for size in self.shape)
 
 
@@ -60,16 +60,17 @@ class Carry(NamedTuple):
     """The gate that says how much of a state a unit keeps from one step to the next."""
 
     state: str
-    """The state that is carried."""
+    """The name of the state that is carried."""
     gate: str
+    """The name of the gate that carries it."""
     sign: int = +1
     """+1 where an open gate keeps the state, -1 where it overwrites it."""
     writes: str | None = None
-    """The gate that lets the new value in, where that is another gate."""
+    """The name of the gate that lets the new value in; None where it is the same gate."""
 
 
-FOUND = ("_by_gate", "_by_recurrent_gate", "_recurrence")
-"""Where a cell keeps what was found of its step."""
+CACHED = ("_by_gate", "_by_recurrent_gate", "_recurrence")
+"""The attributes in which a cell caches what tracing its step has shown."""
 
 
 class Cell:
@@ -80,9 +81,9 @@ class Cell:
     - ``gates``: the names of its pre-activations, in the order of the weights' rows,
     - ``states``: a NamedTuple class, even for one state; the first is the layer's output,
     - ``step(x, W, state)``: the equations, *elementwise* but for the products. ``x.g`` is the input's pre-activation of
-      gate ``g``, ``x_t W_xg + b_xg``; ``W.g(v)`` is ``v W_hg + b_hg``, taken at most once a step, of a state or of any
-      vector that the step computes. All products of one vector (one tensor object) are made as one. A gate that never
-      calls ``W`` has no recurrent weights. The step returns the new state, and a dict of what it computed on its way,
+      gate ``g``, ``x_t W_xg + b_xg``; ``W.g(v)`` is ``v W_hg + b_hg``, called at most once a step, with a state or any
+      vector that the step computes. All products of one vector (one tensor object) are computed as one. A gate that
+      never calls ``W`` has no recurrent weights. The step returns the new state, and a dict of intermediate values,
 
     and, where it needs them,
 
@@ -91,7 +92,7 @@ class Cell:
     - ``params``: parameters of its own, name → :class:`Param`; ``step`` gets them by keyword,
     - ``elementwise = False``: units within a row mix (layer norm); the engine then differentiates step by step,
     - ``masks``: names of what ``draw_masks`` draws, once a sequence (zoneout); ``step`` gets them by keyword,
-    - ``derivative``: the diagonal Jacobian by hand; without it autograd finds the same numbers.
+    - ``derivative``: the diagonal Jacobian by hand; without it autograd computes the same values.
 
     Two cells of one class with the same options are the same cell.
     """
@@ -107,9 +108,9 @@ class Cell:
     derivative: Any = None
     """Optional ``derivative(x, product, gates, state, new, out) -> Coefficients``, elementwise, for many steps at once.
 
-    It gets what the step saw and found: the input's pre-activations ``x.g``, the products ``product.g`` that ``W.g``
-    gave, the ``gates`` that the step returned, the states before and after it. The result maps each new state's name to
-    its derivative with respect to
+    It receives what the step read and computed: the input's pre-activations ``x.g``, the products ``product.g`` that
+    ``W.g`` returned, the ``gates`` that the step returned, the states before and after it. The result maps each new
+    state's name to its derivative with respect to
 
     - a gate's name: that gate's recurrent product (and the input's pre-activation, where no other is given),
     - ``"x."`` and the gate's name: the input's pre-activation, where its derivative differs,
@@ -117,10 +118,10 @@ class Cell:
     - ``"new."`` and a state's name: another new state that this one is computed from (the LSTM's h from its c);
 
     and each vector that the step computes and multiplies, ``"W.n"`` where ``W.n`` is first called with it, to its
-    derivative likewise. What is missing is 0.
+    derivative likewise. An entry that is missing is 0.
 
-    ``out`` maps the names of pre-activations to where the engine wants their coefficients: to write there, as
-    ``through_sigmoid(..., out["z"])`` does, saves a copy.
+    ``out`` maps the names of pre-activations to the tensors in which the engine wants their coefficients: writing
+    there, as ``through_sigmoid(..., out["z"])`` does, saves a copy.
     """
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -140,11 +141,11 @@ class Cell:
         return f"{type(self).__name__}({options})"
 
     def __getstate__(self) -> dict[str, Any]:
-        """For pickle and copy: without what was found of the step, which can be found again."""
-        return {name: value for name, value in vars(self).items() if name not in FOUND}
+        """The attributes for pickle and copy, without the cached ones, which can be computed again."""
+        return {name: value for name, value in vars(self).items() if name not in CACHED}
 
     def options(self) -> dict[str, Any]:
-        """What the constructor was told: the public attributes of the instance."""
+        """The arguments of the constructor, kept as the public attributes of the instance."""
         return vars_of(self)
 
     def initial_state(
@@ -181,23 +182,23 @@ class Cell:
         return self._by_gate(*x.chunk(len(self.gates), -1))
 
     def name_gates(self, values: Mapping[str, Tensor]) -> PreActivations:
-        """Name something of each gate by gate."""
+        """Name one value for each gate by its gate."""
         return self._by_gate(*(values[gate] for gate in self.gates))
 
     def name_recurrent(self, values: Mapping[str, Any]) -> Any:
-        """Name something of each gate that calls ``W``, by gate: its product, or the function that makes it."""
+        """Name one value for each gate that calls ``W``, by its gate: its product, or the function that computes it."""
         return self._by_recurrent_gate(*(values[gate] for gate in self.recurrence.gates))
 
 
 def through_sigmoid(gradient: Tensor, y: Tensor, out: Tensor | None = None) -> Tensor:
-    """``gradient * y * (1 - y)``: the gradient before y = sigmoid(a), in one pass."""
+    """``gradient * y * (1 - y)``: from the gradient of y = sigmoid(a) to that of a, in one pass over memory."""
     if out is None:
         return torch.ops.aten.sigmoid_backward(gradient, y)  # type: ignore[no-any-return]
     return torch.ops.aten.sigmoid_backward.grad_input(gradient, y, grad_input=out)  # type: ignore[no-any-return]
 
 
 def through_tanh(gradient: Tensor, y: Tensor, out: Tensor | None = None) -> Tensor:
-    """``gradient * (1 - y²)``: the gradient before y = tanh(a), in one pass."""
+    """``gradient * (1 - y²)``: from the gradient of y = tanh(a) to that of a, in one pass over memory."""
     if out is None:
         return torch.ops.aten.tanh_backward(gradient, y)  # type: ignore[no-any-return]
     return torch.ops.aten.tanh_backward.grad_input(gradient, y, grad_input=out)  # type: ignore[no-any-return]
@@ -209,7 +210,7 @@ def vars_of(cell: object) -> dict[str, Any]:
 
 
 def trace(cell: Cell, hidden_size: int) -> Recurrence:
-    """Run one step of ``cell``, of one sequence and so many units, and note what it multiplies.
+    """Run one step of ``cell`` on one sequence, with ``hidden_size`` units, and record what it multiplies.
 
     Raises:
         ValueError: the step cannot be run.
@@ -235,7 +236,7 @@ class Registry:
         self._cells: dict[str, Cell] = {}
 
     def key(self, cell: Cell) -> str:
-        """The name under which ``cell`` can be found; another class under a taken name gets a name of its own."""
+        """The name under which ``cell`` is registered; a number is added where another cell has that name."""
         name, count = repr(cell), 1
         while name in self._cells and self._cells[name] != cell:
             count += 1

@@ -30,14 +30,14 @@ class CIFGState(NamedTuple):
 class CIFGEquations(Cell):
     """An LSTM whose input gate is what the forget gate ``f`` leaves over, ``i = 1 - f``::
 
-    f  = sigmoid(x W_xf + b_xf + h W_hf + b_hf)
-    g  = tanh   (x W_xg + b_xg + h W_hg + b_hg)
-    o  = sigmoid(x W_xo + b_xo + h W_ho + b_ho)
-    c' = f * c + (1 - f) * g
-    h' = o * tanh(c')
+        f  = sigmoid(x W_xf + b_xf + h W_hf + b_hf)
+        g  = tanh   (x W_xg + b_xg + h W_hg + b_hg)
+        o  = sigmoid(x W_xo + b_xo + h W_ho + b_ho)
+        c' = f * c + (1 - f) * g
+        h' = o * tanh(c')
 
-    The paper's study couples the gates the other way round, ``f = 1 - i``: the same model with the gate's parameters
-    negated. Its peepholes are in :class:`gru_scratch.cells.peephole.PeepholeLSTMEquations`.
+    The paper couples the gates the other way round, ``f = 1 - i``: the same model with the gate's parameters negated.
+    Its peepholes are in :class:`gru_scratch.cells.peephole.PeepholeLSTMEquations`.
     """
 
     gates = ("f", "g", "o")
@@ -56,7 +56,7 @@ class CIFGEquations(Cell):
     def derivative(
         self, x: PreActivations, product: PreActivations, gates: Gates, state: State, new: State, out: Gates
     ) -> Coefficients:
-        """The LSTM's, with one gate for two: ∂c'/∂f = c - g, and g is let in by 1 - f."""
+        """The LSTM's derivative with i = 1 - f: ∂c'/∂f = c - g,  ∂c'/∂g = 1 - f,  ∂c'/∂c = f."""
         f, g, o = gates["f"], gates["g"], gates["o"]
         tanh_c = torch.tanh(new.c)
         return {

@@ -1,4 +1,4 @@
-"""The gated recurrent unit, in both its forms: d2l section 9.1 (Cho et al., 2014)."""
+"""The gated recurrent unit, in both its forms ("Dive into Deep Learning" 0.17, section 9.1; Cho et al., 2014)."""
 
 from __future__ import annotations
 
@@ -27,13 +27,15 @@ class GRUState(NamedTuple):
 
 
 class GRUEquations(Cell):
-    """The two GRUs: they differ in where the reset gate acts on the candidate ``n`` (the book's ``H_tilde``)::
+    """The gated recurrent unit.
 
-    r  = sigmoid(x W_xr + b_xr + h W_hr + b_hr)
-    z  = sigmoid(x W_xz + b_xz + h W_hz + b_hz)
-    n  = tanh(x W_xn + b_xn + r * (h W_hn + b_hn))        reset_after=True:  nn.GRU, cuDNN, Keras
-    n  = tanh(x W_xn + b_xn + (r * h) W_hn + b_hn)        reset_after=False: the paper, d2l
-    h' = z * h + (1 - z) * n
+    Its two forms differ in where the reset gate acts on the candidate ``n`` (the book's ``H_tilde``)::
+
+        r  = sigmoid(x W_xr + b_xr + h W_hr + b_hr)
+        z  = sigmoid(x W_xz + b_xz + h W_hz + b_hz)
+        n  = tanh(x W_xn + b_xn + r * (h W_hn + b_hn))        reset_after=True:  nn.GRU, cuDNN, Keras
+        n  = tanh(x W_xn + b_xn + (r * h) W_hn + b_hn)        reset_after=False: the paper, d2l
+        h' = z * h + (1 - z) * n
     """
 
     gates = ("r", "z", "n")
@@ -54,8 +56,8 @@ class GRUEquations(Cell):
         self, x: PreActivations, product: PreActivations, gates: Gates, state: State, new: State, out: Gates
     ) -> Coefficients:
         """By the chain rule from h' = z h + (1 - z) n:  ∂h'/∂z = h - n,  ∂h'/∂n = 1 - z,  ∂h'/∂h = z,  then through the
-        sigmoid or the tanh of each. n passes r its share: through r times its product (reset after), or through the
-        vector r * h that is multiplied (reset before), of which ∂/∂r = h and ∂/∂h = r.
+        sigmoid or the tanh of each. The gradient of r comes through n: through r times the product of n (reset after),
+        or through the vector r * h that is multiplied (reset before), of which ∂/∂r = h and ∂/∂h = r.
         """
         r, z, n = gates["r"], gates["z"], gates["n"]
         d_z = through_sigmoid(state.h - n, z, out["z"])

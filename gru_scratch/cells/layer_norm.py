@@ -4,8 +4,8 @@
 each entry a gain and a shift of its own. Gates that the paper normalises as one vector are one vector here. Units of a
 row mix, so these cells are not elementwise.
 
-The layer's biases lie inside the normalisations, where the paper has none: its own bias is the shifts' sum. A layer
-made with ``bias=False`` is the paper's.
+The biases of the layer are added before the normalisations, where the paper has none: its bias is the sum of the
+shifts. A layer made with ``bias=False`` is the paper's.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ class _LayerNorm(Cell):
 
 
 class LayerNormGRUEquations(_LayerNorm):
-    """The GRU whose reset gate acts after the candidate's product, with two normalisations a product::
+    """The GRU whose reset gate acts after the candidate's product, with two normalisations for each product::
 
-    r, z = sigmoid(LN(x W_xr, x W_xz; gain_x, shift_x) + LN(h W_hr, h W_hz; gain_h, shift_h))
-    n    = tanh(LN(x W_xn; gain_x, shift_x) + r * LN(h W_hn; gain_h, shift_h))
-    h'   = z * h + (1 - z) * n
+        r, z = sigmoid(LN(x W_xr, x W_xz; gain_x, shift_x) + LN(h W_hr, h W_hz; gain_h, shift_h))
+        n    = tanh(LN(x W_xn; gain_x, shift_x) + r * LN(h W_hn; gain_h, shift_h))
+        h'   = z * h + (1 - z) * n
 
     The gains and shifts, (3, H), hold a row for each of r, z and n. In the paper the update gate has the other sign.
     """
@@ -79,9 +79,9 @@ class LayerNormGRUEquations(_LayerNorm):
 class LayerNormLSTMEquations(_LayerNorm):
     """The LSTM with each product and the memory cell normalised::
 
-    a_i, a_f, a_g, a_o = LN(x W_x; gain_x, shift_x) + LN(h W_h; gain_h, shift_h)
-    c' = sigmoid(a_f) * c + sigmoid(a_i) * tanh(a_g)
-    h' = sigmoid(a_o) * tanh(LN(c'; gain_c, shift_c))
+        a_i, a_f, a_g, a_o = LN(x W_x; gain_x, shift_x) + LN(h W_h; gain_h, shift_h)
+        c' = sigmoid(a_f) * c + sigmoid(a_i) * tanh(a_g)
+        h' = sigmoid(a_o) * tanh(LN(c'; gain_c, shift_c))
 
     Gains and shifts of the products, (4, H), hold a row for each of i, f, g and o; those of the memory cell are (1, H).
     """

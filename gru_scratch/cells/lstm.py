@@ -1,4 +1,7 @@
-"""Long short-term memory: d2l section 9.2 (Hochreiter and Schmidhuber, 1997; forget gate: Gers et al., 2000)."""
+"""Long short-term memory ("Dive into Deep Learning" 0.17, section 9.2; Hochreiter and Schmidhuber, 1997).
+
+The forget gate is that of Gers et al. (2000).
+"""
 
 from __future__ import annotations
 
@@ -28,14 +31,16 @@ class LSTMState(NamedTuple):
 
 
 class LSTMEquations(Cell):
-    """``nn.LSTM``; the book's ``C_tilde`` is ``g``::
+    """Long short-term memory.
 
-    i  = sigmoid(x W_xi + b_xi + h W_hi + b_hi)
-    f  = sigmoid(x W_xf + b_xf + h W_hf + b_hf)
-    g  = tanh   (x W_xg + b_xg + h W_hg + b_hg)
-    o  = sigmoid(x W_xo + b_xo + h W_ho + b_ho)
-    c' = f * c + i * g
-    h' = o * tanh(c')
+    The equations of ``nn.LSTM``; the book's ``C_tilde`` is ``g``::
+
+        i  = sigmoid(x W_xi + b_xi + h W_hi + b_hi)
+        f  = sigmoid(x W_xf + b_xf + h W_hf + b_hf)
+        g  = tanh   (x W_xg + b_xg + h W_hg + b_hg)
+        o  = sigmoid(x W_xo + b_xo + h W_ho + b_ho)
+        c' = f * c + i * g
+        h' = o * tanh(c')
     """
 
     gates = ("i", "f", "g", "o")
@@ -55,11 +60,11 @@ class LSTMEquations(Cell):
     def derivative(
         self, x: PreActivations, product: PreActivations, gates: Gates, state: State, new: State, out: Gates
     ) -> Coefficients:
-        """h' = o tanh(c') gives o its share and passes the rest to c'; c' = f c + i g gives i, f, g and c theirs:
-        ∂c'/∂i = g,  ∂c'/∂f = c,  ∂c'/∂g = i,  ∂c'/∂c = f,  then through the sigmoid or the tanh of each.
+        """By the chain rule from h' = o tanh(c'):  ∂h'/∂o = tanh(c'),  ∂h'/∂c' = o (1 - tanh²(c')),  and from
+        c' = f c + i g:  ∂c'/∂i = g,  ∂c'/∂f = c,  ∂c'/∂g = i,  ∂c'/∂c = f,  then through the sigmoid or tanh of each.
         """
         i, f, g, o = gates["i"], gates["f"], gates["g"], gates["o"]
-        tanh_c = gates["tanh_c"] if "tanh_c" in gates else torch.tanh(new.c)  # the loop in place has kept it
+        tanh_c = gates["tanh_c"] if "tanh_c" in gates else torch.tanh(new.c)  # the in-place loop has kept it
         return {
             "h": {"o": through_sigmoid(tanh_c, o, out["o"]), "new.c": through_tanh(o, tanh_c)},
             "c": {

@@ -1,4 +1,4 @@
-"""From a user's class to a cell that every engine can read, or to a sentence on what is wrong with its declarations."""
+"""From a user's class to a cell that every engine can run, or to a sentence on what is wrong with its declarations."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from gru_scratch.cells.base import Carry, Cell, Param, registry, trace
 
 
 def make_cell(cell: Cell | type[Cell], hidden_size: int = 2) -> Cell:
-    """A cell from a cell or its class, its step traced on a state of ``hidden_size`` units.
+    """The cell, made from its class if need be, after its step has been traced on a state of ``hidden_size`` units.
 
     Raises:
         TypeError: it is neither.
-        ValueError: its class needs arguments, it declares what cannot be, or its step cannot be run.
+        ValueError: its class needs arguments, a declaration is invalid, or its step cannot be run.
     """
     if isinstance(cell, type) and issubclass(cell, Cell):
         name = cell.__name__
@@ -29,12 +29,12 @@ def make_cell(cell: Cell | type[Cell], hidden_size: int = 2) -> Cell:
         raise ValueError(f"{type(cell).__name__}{problem}")
     if "_recurrence" not in vars(cell):
         vars(cell)["_recurrence"] = trace(cell, hidden_size)
-    _ = registry.key(cell), cell._by_gate, cell._by_recurrent_gate  # now: a compiler's trace of an engine only looks
+    _ = registry.key(cell), cell._by_gate, cell._by_recurrent_gate  # now: torch.compile can only read them
     return cell
 
 
 def misdeclared(cell: Cell) -> Iterator[str]:
-    """What no engine can read in the declarations of a cell: a sentence each, to follow the name of its class."""
+    """What is invalid in the declarations of a cell: a sentence for each, to follow the name of its class."""
     if _is_of_older_contract(cell):
         yield OLDER_CONTRACT
         return
@@ -68,7 +68,7 @@ OLDER_CONTRACT = (
 
 
 def _is_of_older_contract(cell: Cell) -> bool:
-    """Whether it has what a cell had before ``W``: two halves of a step, or a step of finished products ``h``."""
+    """Whether it has what a cell had before ``W``: a step in two halves, or one that receives the products ``h``."""
     if any(hasattr(cell, name) for name in ("before", "after", "second_product")):
         return True
     step = getattr(cell, "step", None)

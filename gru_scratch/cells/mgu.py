@@ -27,11 +27,13 @@ class MGUState(NamedTuple):
 
 
 class MGUEquations(Cell):
-    """One gate ``f`` both resets the state for the candidate ``n`` and updates it::
+    """The minimal gated unit.
 
-    f  = sigmoid(x W_xf + b_xf + h W_hf + b_hf)
-    n  = tanh(x W_xn + b_xn + (f * h) W_hn + b_hn)
-    h' = (1 - f) * h + f * n
+    One gate ``f`` both resets the state for the candidate ``n`` and updates it::
+
+        f  = sigmoid(x W_xf + b_xf + h W_hf + b_hf)
+        n  = tanh(x W_xn + b_xn + (f * h) W_hn + b_hn)
+        h' = (1 - f) * h + f * n
     """
 
     gates = ("f", "n")
@@ -47,8 +49,8 @@ class MGUEquations(Cell):
     def derivative(
         self, x: PreActivations, product: PreActivations, gates: Gates, state: State, new: State, out: Gates
     ) -> Coefficients:
-        """h' = (1 - f) h + f n gives f, n and the old h theirs: ∂h'/∂f = n - h, ∂h'/∂n = f, ∂h'/∂h = 1 - f; and f h,
-        the vector that is multiplied, gives f and h theirs once more.
+        """By the chain rule from h' = (1 - f) h + f n:  ∂h'/∂f = n - h,  ∂h'/∂n = f,  ∂h'/∂h = 1 - f;  and from the
+        vector f h that is multiplied:  ∂/∂f = h,  ∂/∂h = f.
         """
         f, n = gates["f"], gates["n"]
         return {

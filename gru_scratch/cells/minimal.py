@@ -1,6 +1,6 @@
 """minGRU and minLSTM: gates that read the input alone (Feng et al., 2024, arXiv:2410.01201).
 
-No gate multiplies the state, so a step has no product, and the layer no recurrent weights.
+No gate multiplies the state, so a step has no product and the layer has no recurrent weights.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class MinLSTMState(NamedTuple):
 
 
 class _InputGated(Cell):
-    """What the two share: a candidate that is linear in the input, or made positive."""
+    """The base of both: a candidate that is linear in the input, or made positive by g (see :meth:`candidate`)."""
 
     def __init__(self, positive: bool = False) -> None:
         self.positive = positive
@@ -37,11 +37,13 @@ class _InputGated(Cell):
 
 
 class MinGRUEquations(_InputGated):
-    """A GRU without a reset gate, whose update gate ``z`` and candidate ``n`` do not see the state::
+    """minGRU: a GRU without a reset gate.
 
-    z  = sigmoid(x W_xz + b_xz)
-    n  = x W_xn + b_xn                    or g(x W_xn + b_xn) with positive=True
-    h' = (1 - z) * h + z * n              z overwrites: the paper's sign
+    Its update gate ``z`` and candidate ``n`` see the input alone::
+
+        z  = sigmoid(x W_xz + b_xz)
+        n  = x W_xn + b_xn                    or g(x W_xn + b_xn) with positive=True
+        h' = (1 - z) * h + z * n              z overwrites: the paper's sign
     """
 
     gates = ("z", "n")
@@ -55,12 +57,14 @@ class MinGRUEquations(_InputGated):
 
 
 class MinLSTMEquations(_InputGated):
-    """Forget and input gate, scaled so that they add up to 1, and a candidate ``n``; none of them sees the state::
+    """minLSTM: an LSTM whose forget and input gate are scaled to add up to 1.
 
-    f  = sigmoid(x W_xf + b_xf)
-    i  = sigmoid(x W_xi + b_xi)
-    n  = x W_xn + b_xn                    or g(x W_xn + b_xn) with positive=True
-    h' = (f * h + i * n) / (f + i)
+    The gates and the candidate ``n`` see the input alone::
+
+        f  = sigmoid(x W_xf + b_xf)
+        i  = sigmoid(x W_xi + b_xi)
+        n  = x W_xn + b_xn                    or g(x W_xn + b_xn) with positive=True
+        h' = (f * h + i * n) / (f + i)
     """
 
     gates = ("f", "i", "n")

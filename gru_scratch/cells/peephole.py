@@ -18,17 +18,17 @@ class PeepholeLSTMState(NamedTuple):
 
 
 class PeepholeLSTMEquations(Cell):
-    """ "Learning precise timing with LSTM recurrent networks", Journal of Machine Learning Research 3::
+    """The LSTM with peepholes ("Learning precise timing with LSTM recurrent networks", JMLR 3)::
 
-    i  = sigmoid(x W_xi + b_xi + h W_hi + b_hi + w_ci * c)
-    f  = sigmoid(x W_xf + b_xf + h W_hf + b_hf + w_cf * c)
-    g  = tanh   (x W_xg + b_xg + h W_hg + b_hg)
-    c' = f * c + i * g
-    o  = sigmoid(x W_xo + b_xo + h W_ho + b_ho + w_co * c')         the new memory, not the old one
-    h' = o * tanh(c')
+        i  = sigmoid(x W_xi + b_xi + h W_hi + b_hi + w_ci * c)
+        f  = sigmoid(x W_xf + b_xf + h W_hf + b_hf + w_cf * c)
+        g  = tanh   (x W_xg + b_xg + h W_hg + b_hg)
+        c' = f * c + i * g
+        o  = sigmoid(x W_xo + b_xo + h W_ho + b_ho + w_co * c')         the new memory, not the old one
+        h' = o * tanh(c')
 
-    The peepholes ``w_c``, (H,) each, start from 0: as an LSTM. The memory's tanh on its way out is as in Graves
-    (2013, arXiv:1308.0850) and in the operator LSTM of ONNX.
+    The peepholes ``w_c``, (H,) each, start at 0, where the cell is an LSTM. The tanh of the memory cell in h' is as in
+    Graves (2013, arXiv:1308.0850) and in ONNX's operator LSTM.
     """
 
     gates = ("i", "f", "g", "o")

@@ -1,4 +1,4 @@
-"""Which products a step takes of which vectors: found by running it once and looking at what it multiplies."""
+"""Which vectors a step multiplies with recurrent weights: it is run once, and its calls of ``W`` are recorded."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ class Product(NamedTuple):
     vector: str
     """The name of a state; or, for a vector that the step computes, ``"W."`` and the gate first called with it."""
     gates: tuple[str, ...]
-    """In the order of the weights' rows."""
+
+    """Their names, in the order of the weights' rows."""
 
 
 class Recurrence(NamedTuple):
     """What a step multiplies with recurrent weights."""
 
     products: tuple[Product, ...]
-    """In the order in which the step first asks for them."""
+    """The products, in the order in which the step first asks for them."""
     gates: tuple[str, ...]
     """The gates that multiply anything, in the order of the weights' rows; the others have no recurrent weights."""
     vectors: tuple[str, ...]
@@ -33,30 +34,30 @@ class Recurrence(NamedTuple):
 def trace_recurrence(
     step: Callable[[Any, Any, Any], Any], gates: Sequence[str], x: Any, state: Any, products: Mapping[str, Tensor]
 ) -> Recurrence:
-    """Run ``step(x, W, state)``, where ``W.g(v)`` notes the vector ``v`` and gives ``products[g]``.
+    """Run ``step(x, W, state)``, where ``W.g(v)`` records the vector ``v`` and returns ``products[g]``.
 
     Raises:
-        ValueError: a gate's product is taken twice, or of something that is no tensor.
+        ValueError: ``W.g`` is called twice, or with something that is no tensor.
     """
-    taken: dict[str, Tensor] = {}
+    vectors: dict[str, Tensor] = {}
 
-    def take(gate: str, vector: Tensor) -> Tensor:
-        if gate in taken:
-            raise ValueError(f"W.{gate} is called twice in a step: a gate's product is taken at most once")
+    def multiply(gate: str, vector: Tensor) -> Tensor:
+        if gate in vectors:
+            raise ValueError(f"W.{gate} is called twice in a step: expected at most one call")
         if not isinstance(vector, Tensor):
             raise ValueError(f"W.{gate} multiplies a tensor, received a {type(vector).__name__}")
-        taken[gate] = vector
+        vectors[gate] = vector
         return products[gate]
 
     named: Any = namedtuple
-    step(x, named("W", gates)(*(partial(take, gate) for gate in gates)), state)
+    step(x, named("W", gates)(*(partial(multiply, gate) for gate in gates)), state)
     names = {id(value): name for name, value in state._asdict().items()}
-    together: dict[str, list[str]] = {}
-    for gate, vector in taken.items():  # which keeps the vectors alive, so that no two have one id
-        together.setdefault(names.setdefault(id(vector), f"W.{gate}"), []).append(gate)
-    found = tuple(Product(name, tuple(sorted(own, key=gates.index))) for name, own in together.items())
+    gates_of: dict[str, list[str]] = {}
+    for gate, vector in vectors.items():  # which keeps the vectors alive, so that no two have one id
+        gates_of.setdefault(names.setdefault(id(vector), f"W.{gate}"), []).append(gate)
+    made = tuple(Product(name, tuple(sorted(own, key=gates.index))) for name, own in gates_of.items())
     return Recurrence(
-        found,
-        tuple(gate for gate in gates if gate in taken),
-        tuple(product.vector for product in found if product.vector not in state._fields),
+        made,
+        tuple(gate for gate in gates if gate in vectors),
+        tuple(product.vector for product in made if product.vector not in state._fields),
     )

@@ -1,4 +1,4 @@
-"""The plain recurrent network: d2l section 8.4 (Elman, 1990)."""
+"""The plain recurrent network ("Dive into Deep Learning" 0.17, section 8.4; Elman, 1990)."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class RNNState(NamedTuple):
 
 
 class RNNEquations(Cell):
-    """``nn.RNN``, with ``tanh`` or ``relu``::
+    """The equations of ``nn.RNN``, with ``tanh`` or ``relu``::
 
         a  = x W_xh + b_xh + h W_hh + b_hh
         h' = tanh(a)            or  max(a, 0)
 
     Raises:
-        ValueError: an unknown nonlinearity.
+        ValueError: the nonlinearity is neither "tanh" nor "relu".
     """
 
     gates = ("a",)
@@ -49,7 +49,7 @@ class RNNEquations(Cell):
     def derivative(
         self, x: PreActivations, product: PreActivations, gates: Gates, state: State, new: State, out: Gates
     ) -> Coefficients:
-        """tanh' = 1 - tanh²; the slope of relu is 1 where its result is positive, else 0."""
+        """tanh' = 1 - tanh²; the derivative of relu is 1 where its result is positive, else 0."""
         if self.nonlinearity == "relu":
             return {"h": {"a": torch.gt(new.h, 0, out=out["a"])}}
         return {"h": {"a": through_tanh(new.h.new_ones(()).expand_as(new.h), new.h, out["a"])}}

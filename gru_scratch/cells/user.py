@@ -36,14 +36,14 @@ CELLS: Mapping[str, type[Cell]] = MappingProxyType(
         "min-lstm": MinLSTMEquations,
     }
 )
-"""The shipped cells by the names that a command line knows them by."""
+"""The shipped cells by their names on a command line."""
 
 
 def resolve_cell(name_or_path: str) -> type[Cell]:
-    """The class of a shipped cell, by name, or of one's own, by ``path/to/file.py:ClassName``.
+    """The class of a shipped cell, by name, or of your own cell, by ``path/to/file.py:ClassName``.
 
     Raises:
-        ValueError: there is no such name; or as :func:`load_cell`.
+        ValueError: no shipped cell has that name; or as :func:`load_cell`.
         FileNotFoundError: there is no such file.
     """
     if name_or_path in CELLS:
@@ -51,21 +51,21 @@ def resolve_cell(name_or_path: str) -> type[Cell]:
     if is_path(name_or_path):
         return load_cell(name_or_path)
     raise ValueError(
-        f"unknown cell {name_or_path!r}: expected {', '.join(CELLS)}, or one's own as path/to/file.py:ClassName"
+        f"unknown cell {name_or_path!r}: expected {', '.join(CELLS)}, or your own as path/to/file.py:ClassName"
     )
 
 
 def is_path(name_or_path: str) -> bool:
-    """Whether it is meant as a file's, not as a shipped cell's name."""
+    """Whether ``name_or_path`` means a file, not a shipped cell."""
     return name_or_path not in CELLS and any(mark in name_or_path for mark in (":", "/", "\\", ".py"))
 
 
 def load_cell(spec: str) -> type[Cell]:
-    """Import the file of ``path/to/file.py:ClassName`` and return that class. The file's code is executed.
+    """Import the file of ``path/to/file.py:ClassName``, executing its code, and return the class.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: no class is named, the file cannot be imported, or it has no such class, or that is no cell.
+        ValueError: no class is named, the file cannot be imported, or it has no cell of that name.
     """
     return CellFile.find(spec).load()
 
@@ -75,11 +75,11 @@ class CellFile:
     """A cell in a user's file, as a run folder records it."""
 
     path: str
-    """Absolute."""
+    """The absolute path of the file."""
     name: str
-    """Of the class."""
+    """The name of the class."""
     sha256: str
-    """Of the file's bytes."""
+    """The SHA-256 of the file's bytes."""
 
     @classmethod
     def find(cls, spec: str) -> CellFile:
@@ -87,7 +87,7 @@ class CellFile:
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: no class is named, or the path is not a file's.
+            ValueError: no class is named, or the path is not that of a file.
         """
         path, colon, name = spec.rpartition(":")
         if not (colon and path and name.isidentifier()):
@@ -108,18 +108,18 @@ class CellFile:
                 f"{self.path} has changed: expected the SHA-256 {self.sha256[:12]}…, received {_sha256(content)[:12]}…"
             )
         module = _import(self.path, content)
-        found = getattr(module, self.name, None)
-        if isinstance(found, type) and issubclass(found, Cell) and found is not Cell:
-            return found
+        named = getattr(module, self.name, None)
+        if isinstance(named, type) and issubclass(named, Cell) and named is not Cell:
+            return named
         cells = [name for name, x in vars(module).items() if isinstance(x, type) and x.__module__ == module.__name__]
         cells = [name for name in cells if issubclass(getattr(module, name), Cell)]
         has = f"it has {', '.join(cells)}" if cells else "it has no subclass of gru_scratch.Cell"
-        what = "no class" if not isinstance(found, type) else "no cell"
+        what = "no class" if not isinstance(named, type) else "no cell"
         raise ValueError(f"{self.name} is {what} of {self.path}: {has}")
 
 
 class _Source(importlib.abc.InspectLoader):
-    """Executes the very bytes whose SHA-256 was taken: no second reading, no cached byte code."""
+    """Executes the bytes whose SHA-256 was computed: the file is not read again, and no cached byte code is used."""
 
     def __init__(self, path: str, content: bytes) -> None:
         self.path, self.content = path, content
@@ -132,10 +132,10 @@ class _Source(importlib.abc.InspectLoader):
 
 
 def _import(path: str, content: bytes) -> ModuleType:
-    """The module of a file, once for a path and its content: so its classes are the same however often it is asked for.
+    """The module of a file, imported once for a path and its content, so that its classes stay the same objects.
 
     Raises:
-        ValueError: importing it raised.
+        ValueError: the file raised an exception.
     """
     name = f"gru_scratch_cell_{_sha256(path.encode() + content)[:16]}"
     if name in sys.modules:
@@ -160,9 +160,9 @@ def _import(path: str, content: bytes) -> ModuleType:
 
 def _read(path: Path) -> bytes:
     if not path.exists():
-        raise FileNotFoundError(f"there is no file {path} to take a cell from")
+        raise FileNotFoundError(f"there is no file {path} to load a cell from")
     if not path.is_file():
-        raise ValueError(f"expected a Python file to take a cell from, received {path}, which is no file")
+        raise ValueError(f"expected a Python file to load a cell from, received {path}, which is no file")
     return path.read_bytes()
 
 

@@ -12,13 +12,13 @@ from gru_scratch.cells.base import Carry, Cell, Gates, Param, PreActivations, Re
 from gru_scratch.cells.make import make_cell
 
 PREFIX = "zoneout_"
-"""A state's mask goes by this and the state's name."""
+"""The name of a state's mask is this prefix and the state's name."""
 
 
 class WrappedCell(Cell):
-    """Another cell with something around its step: a subclass overrides ``step``, and ``draw_masks`` where it draws.
+    """A cell around another one: a subclass overrides ``step``, and ``draw_masks`` if it draws random numbers.
 
-    What the inner cell declares holds for the whole.
+    It has the declarations of the inner cell.
     """
 
     def __init__(self, cell: Cell | type[Cell]) -> None:
@@ -58,17 +58,17 @@ class WrappedCell(Cell):
 
 
 class Zoneout(WrappedCell):
-    """Another cell, whose units keep their old state now and then::
+    """A cell whose units keep their old state with a probability p::
 
-    s' = m * s + (1 - m) * step(x, W, s)            for each state s of the cell
+        s' = m * s + (1 - m) * step(x, W, s)            for each state s of the cell
 
     In training ``m`` is 1 with probability p, else 0, drawn for every step, sequence and unit from PyTorch's generator;
     in evaluation it is p, the expectation.
 
     Args:
         cell: the cell, or its class.
-        p: the probability of keeping the old value; one for all states, or one for each, in the order of the cell's
-            ``states``: for an LSTM ``(p of h, p of c)``; the paper's are (0.05, 0.5).
+        p: the probability of keeping the old value, one for all states or one for each, in the order of the cell's
+            ``states``: for an LSTM ``(p of h, p of c)``, in the paper (0.05, 0.5).
 
     Raises:
         TypeError: ``cell`` is no cell.
@@ -97,7 +97,7 @@ class Zoneout(WrappedCell):
         return (*self.cell.masks, *(PREFIX + name for name in self._zoned))
 
     def draw_masks(self, shape: tuple[int, int, int], training: bool, like: Tensor) -> dict[str, Tensor]:
-        """For each state a tensor (T, B, H) of ``like``'s type: 1 where the old value is kept; in evaluation p."""
+        """For each state (T, B, H), in the dtype of ``like``: 1 keeps the old value, 0 does not; in evaluation p."""
         drawn = super().draw_masks(shape, training, like)
         for name, p in self._zoned.items():
             drawn[PREFIX + name] = (

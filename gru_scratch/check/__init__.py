@@ -1,4 +1,4 @@
-"""Is a cell of one's own right? ``check_cell`` looks for all that an engine relies on and cannot see for itself."""
+"""Is your own cell right? ``check_cell`` checks all that an engine relies on and cannot see for itself."""
 
 from gru_scratch.check.cell import check_cell
 

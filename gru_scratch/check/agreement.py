@@ -18,7 +18,7 @@ STEPS, INPUTS, PROJECTED = 4, 6, 2
 
 
 def wrong_sequence(cell: Cell) -> Iterator[str]:
-    """Layouts in which the engines do not agree."""
+    """Layouts of a batch for which the engines do not agree."""
     lengths = torch.tensor([STEPS, 2, 0])
     layouts: dict[str, dict[str, Any]] = {
         "vectors": {},
@@ -34,18 +34,18 @@ def wrong_sequence(cell: Cell) -> Iterator[str]:
         arguments, leaves = _random_layer(cell, **options)
         try:
             expected = _results(textbook.run, cell, arguments, leaves)
-            found = _results(operators.fused, cell, arguments, leaves)
+            actual = _results(operators.fused, cell, arguments, leaves)
         except Exception as error:
             yield f"running it over a sequence of {layout} raised {type(error).__name__}: {error}"
             return
-        if wrong := [name for name, value in expected.items() if differs(found[name], value).any()]:
+        if wrong := [name for name, value in expected.items() if differs(actual[name], value).any()]:
             yield f"the engines fused and textbook do not agree with {layout}: {', '.join(wrong)}"
 
 
 def _random_layer(
     cell: Cell, tokens: bool = False, lengths: Tensor | None = None, projected: bool = False
 ) -> tuple[tuple[Any, ...], dict[str, Tensor]]:
-    """What an engine's ``run`` takes after the cell, and by name all that has a gradient."""
+    """The arguments of an engine's ``run`` after the cell, and all tensors that have a gradient, by name."""
 
     def leaf(*shape: int) -> Tensor:
         return torch.randn(*shape, dtype=torch.float64).requires_grad_()

@@ -15,10 +15,10 @@ from gru_scratch.check.step import wrong_step
 
 
 def check_cell(cell: Cell | type[Cell]) -> None:
-    """Check a cell in float64 on random numbers; return if it is right.
+    """Check a cell in float64 on random numbers, and return if it is right.
 
-    - It has what it declares, and its step returns tensors of the right shape, type and class.
-    - A step changes nothing that it is given, and comes to the same each time.
+    - It has what it declares, and its step returns tensors of the right shape, dtype and class.
+    - A step changes none of its arguments, and computes the same each time.
     - Rows of the batch do not mix, and units do not, unless it declares ``elementwise = False``.
     - A derivative by hand equals autograd's.
     - The engine ``fused`` equals ``textbook`` in values and all gradients: with vectors, with token indices, with
@@ -26,7 +26,7 @@ def check_cell(cell: Cell | type[Cell]) -> None:
 
     Raises:
         TypeError: it is no cell.
-        ValueError: it is not right; the message has a line for each thing found.
+        ValueError: it is not right; the message has a line for each fault.
     """
     cell = make_cell(cell)
     with torch.random.fork_rng(devices=[]):
@@ -37,7 +37,7 @@ def check_cell(cell: Cell | type[Cell]) -> None:
 
 
 def _uncopyable(cell: Cell) -> Iterator[str]:
-    """Options that make two of it unlike."""
+    """Options that do not survive a copy or a comparison."""
     try:
         alike = copy.deepcopy(cell) == cell and hash(copy.deepcopy(cell)) == hash(cell)
     except Exception as error:
@@ -48,7 +48,7 @@ def _uncopyable(cell: Cell) -> Iterator[str]:
 
 
 def _unreadable(cell: Cell) -> Iterator[str]:
-    """Results that an engine cannot read."""
+    """An initial state that an engine cannot use."""
     try:
         state = called("initial_state", lambda: cell.initial_state(BATCH, HIDDEN, dtype=torch.float64))
         if not isinstance(state, cell.states):

@@ -1,4 +1,4 @@
-"""One step of a cell on random numbers: what is wrong with it can be told before any engine runs it.
+"""One step of a cell on random numbers: most faults show before any engine runs the cell.
 
 Legend: ``B`` batch, ``H`` hidden size.
 """
@@ -22,12 +22,12 @@ TOLERANCE = 1e-9
 
 
 class StepError(Exception):
-    """A sentence on why a step cannot be read."""
+    """A step that an engine cannot use; the message is a sentence that says why."""
 
 
 @dataclass(frozen=True)
 class Probe:
-    """What a step is given, by name; the leading sizes are (B,), or (T, B)."""
+    """The arguments of a step, by name; the leading dimensions are (B,), or (T, B)."""
 
     x: dict[str, Tensor]  # (..., H) each, by gate
     products: dict[str, Tensor]  # (..., H) each, by gate: what W gives, whatever it multiplies
@@ -37,7 +37,7 @@ class Probe:
 
     @classmethod
     def draw(cls, cell: Cell, *leading: int, dtype: torch.dtype = torch.float64) -> Probe:
-        """Random numbers; parameters lie near their initial values, masks are those of training."""
+        """Draw random numbers; parameters are close to their initial values, masks are those of training."""
 
         def numbers(names: Iterable[str]) -> dict[str, Tensor]:
             return {name: torch.randn(*leading, HIDDEN, dtype=dtype) for name in names}
@@ -67,13 +67,13 @@ class Probe:
         return self.map(torch.clone)
 
     def units(self) -> dict[str, Tensor]:
-        """All that has a number for each row and unit, as a sentence calls it."""
+        """Every argument with a number for each row and unit, by its name in messages."""
         named = {f"x.{gate}": value for gate, value in self.x.items()}
         named.update({f"the product of W.{gate}": value for gate, value in self.products.items()})
         return {**named, **{f"state.{name}": value for name, value in self.state.items()}}
 
     def inputs(self) -> dict[str, Tensor]:
-        """The same by the names of :mod:`gru_scratch.engines.trace`."""
+        """The same arguments by their names in :mod:`gru_scratch.engines.trace`."""
         return {**{f"x.{gate}": value for gate, value in self.x.items()}, **self.products, **self.state}
 
     def buffers(self, cell: Cell) -> tuple[Tensor, ...]:
@@ -83,17 +83,17 @@ class Probe:
 
 
 def draw_params(cell: Cell, dtype: torch.dtype) -> dict[str, Tensor]:
-    """The cell's parameters, near their initial values."""
+    """The cell's parameters, close to their initial values."""
     return {
         name: param.initial + 0.1 * torch.rand(param.sizes(HIDDEN), dtype=dtype) for name, param in cell.params.items()
     }
 
 
 def draw_masks(cell: Cell, steps: int, dtype: torch.dtype, training: bool = True) -> dict[str, Tensor]:
-    """What the cell draws once a sequence.
+    """The masks that the cell draws once a sequence.
 
     Raises:
-        StepError: it raises, or draws other things than ``masks`` names.
+        StepError: ``draw_masks`` raises, or draws others than ``masks`` names.
     """
     shape = (steps, BATCH, HIDDEN)
     masks = called("draw_masks", lambda: cell.draw_masks(shape, training, torch.zeros((), dtype=dtype)))
@@ -106,10 +106,10 @@ def draw_masks(cell: Cell, steps: int, dtype: torch.dtype, training: bool = True
 
 
 def outcome(cell: Cell, probe: Probe) -> dict[str, Tensor]:
-    """One step: the new states by name, and the vectors that it multiplies.
+    """The results of one step by name: the new states, and the vectors that it multiplies.
 
     Raises:
-        StepError: the step raises, or returns what an engine cannot read.
+        StepError: the step raises, or returns what an engine cannot use.
     """
     like = next(iter(probe.state.values()))
     inputs, vectors = probe.inputs(), dict[str, Tensor]()
@@ -144,7 +144,7 @@ def outcome(cell: Cell, probe: Probe) -> dict[str, Tensor]:
 
 
 def called(name: str, call: Callable[[], Any]) -> Any:
-    """What a function of the cell returns; what it raises becomes a sentence."""
+    """The result of a call of the cell's code; StepError, with a sentence, for any exception."""
     try:
         return call()
     except Exception as error:
@@ -152,13 +152,13 @@ def called(name: str, call: Callable[[], Any]) -> Any:
 
 
 def look_at(what: str, value: Any, shape: tuple[int, ...], dtype: torch.dtype) -> None:
-    """Raise StepError unless ``value`` is a tensor of that shape and type."""
+    """Raise StepError unless ``value`` is a tensor of that shape and dtype."""
     if not isinstance(value, Tensor):
         raise StepError(f"{what} must be a tensor, received a {type(value).__name__}")
     if tuple(value.shape) != shape:
         raise StepError(f"{what} must have the shape {shape}, received {tuple(value.shape)}")
     if value.dtype != dtype:
-        raise StepError(f"{what} must be {dtype} like the numbers it is made from, received {value.dtype}")
+        raise StepError(f"{what} must have the dtype of its inputs, {dtype}, received {value.dtype}")
 
 
 def differs(value: Tensor, expected: Tensor, tolerance: float = TOLERANCE) -> Tensor:

@@ -1,4 +1,4 @@
-"""Results of one step that can be read, and are wrong."""
+"""Faults in the results of one step."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gru_scratch.engines.trace import reads_of
 
 
 def wrong_step(cell: Cell) -> Iterator[str]:
-    """Results of one step that can be read, and are wrong."""
+    """Faults in the results of one step: a sentence for each."""
     try:
         with torch.no_grad():
             if findings := [*_side_effects(cell), *_random_masks(cell)]:
@@ -58,7 +58,7 @@ def _random_masks(cell: Cell) -> Iterator[str]:
 
 
 def _mixing(cell: Cell) -> Iterator[str]:
-    """Outputs of a row or unit that move with an input of another; inputs that move nothing."""
+    """Results of a row or unit that depend on an input of another; inputs on which nothing depends."""
     probe = Probe.draw(cell, BATCH)
     base = outcome(cell, probe)
     idle: set[str] = set()
@@ -86,7 +86,7 @@ def _mixing(cell: Cell) -> Iterator[str]:
 
 
 def _changes(cell: Cell, probe: Probe, base: dict[str, Tensor], source: str) -> Iterator[tuple[int, int, str, Tensor]]:
-    """Where each output moves when the number of one row and unit does, up or down."""
+    """Where each result changes when one number of an input does, up or down."""
     for row in range(BATCH):
         for unit in range(HIDDEN):
             for shift in (1.0, -1.0):
@@ -103,7 +103,7 @@ def _list(outputs: set[str]) -> str:
 
 
 def _leading_sizes(cell: Cell) -> Iterator[str]:
-    """An engine that differentiates hands a step many steps at once."""
+    """An engine that differentiates by hand calls the step for many time steps at once."""
     probe = Probe.draw(cell, 2, BATCH)
     try:
         together = outcome(cell, probe)
@@ -128,7 +128,7 @@ def _unused_params(cell: Cell) -> Iterator[str]:
 
 
 def _warn_of_repeated_vectors(cell: Cell) -> None:
-    """Equal vectors that are two tensor objects take two products, which is right, and slower."""
+    """Warn of equal vectors in two tensor objects: they take two products, which is right but slower."""
     probe = Probe.draw(cell, BATCH)
     outputs = outcome(cell, probe)
     known = [(f"state.{name}", value) for name, value in probe.state.items()]
@@ -164,17 +164,17 @@ def _wrong_derivative(cell: Cell) -> Iterator[str]:
     zeros = torch.zeros_like(state[0])
     for output in outputs_of(cell):
         expected = _whole_row(by_autograd, output, inputs, zeros)
-        found = called("derivative", partial(_whole_row, by_hand, output, inputs, zeros))
-        if wrong := [key for key in inputs if differs(found[key], expected[key]).any()]:
+        row = called("derivative", partial(_whole_row, by_hand, output, inputs, zeros))
+        if wrong := [key for key in inputs if differs(row[key], expected[key]).any()]:
             yield f"derivative of {_list({output})} is not what autograd finds with respect to {', '.join(wrong)}"
 
 
-def _whole_row(found: Coefficients, output: str, inputs: tuple[str, ...], zeros: Tensor) -> dict[str, Tensor]:
-    """The derivative of one output by every input: nothing left out, the way through other new states included."""
-    row = found.get(output, {})
+def _whole_row(by_output: Coefficients, output: str, inputs: tuple[str, ...], zeros: Tensor) -> dict[str, Tensor]:
+    """The derivative of one result by every input, with zeros for missing entries, and through other new states."""
+    row = by_output.get(output, {})
     whole = {key: row.get(key, zeros) for key in inputs}
     for key, slope in row.items():
         if key.startswith("new."):
-            way = _whole_row(found, key.removeprefix("new."), inputs, zeros)
+            way = _whole_row(by_output, key.removeprefix("new."), inputs, zeros)
             whole = {name: value + slope * way[name] for name, value in whole.items()}
     return whole

@@ -1,17 +1,17 @@
-"""What may be written after a command's name, read without PyTorch: names, defaults and help of every option."""
+"""The options of the commands, read without PyTorch: names, defaults and help of each."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Generic, Literal, TypeVar
+from typing import Annotated, Generic, Literal, TypeVar
 
 import tyro
 
 from gru_scratch.training.command_line import read_run
 from gru_scratch.training.config import TrainConfig, parse
-from gru_scratch.training.options import RunOptions
+from gru_scratch.training.options import Otherwise, RunOptions
 from gru_scratch.training.sentence_options import (
     CLASSIFIER_EXAMPLES,
     CLASSIFIER_GROUPS,
@@ -26,62 +26,60 @@ AnyOptions = TypeVar("AnyOptions", bound=RunOptions)
 
 @dataclass(frozen=True)
 class GenerateArguments:
-    """Continue a prefix with the model of a run folder, character after character (or word, or byte, as it learnt)."""
+    """Continue a prefix with the model of a run folder."""
 
     run: tyro.conf.Positional[Path]
-    """Run folder that train wrote."""
+    """Run folder that gru-scratch train wrote."""
     prefix: str = "time traveller"
-    """What to continue; cleaned as the text of the run was."""
+    """Text to continue; cleaned as the text of the run was."""
     length: int = 200
-    """Characters (words, bytes) to add."""
-    temperature: float | None = None
-    """0 takes the likeliest character each time, as the book does; 1 draws as the model's probabilities say; between
-    them the likelier ones more often (None: 1 where an option below asks for samples, else 0)."""
-    top_k: int | None = None
-    """Draw from this many characters only, the likeliest."""
-    top_p: float | None = None
-    """Draw from the fewest characters only whose probabilities add up to this."""
+    """Characters to add; words or bytes, if the run was trained on them."""
+    temperature: Annotated[float | None, Otherwise("1 where an option below asks for samples, else 0")] = None
+    """0 takes the likeliest character each time, as in the book; 1 draws from the model's distribution; values between
+    them prefer the likelier characters."""
+    top_k: Annotated[int | None, Otherwise("all")] = None
+    """Draw from this many of the likeliest characters only."""
+    top_p: Annotated[float | None, Otherwise("all")] = None
+    """Draw from the fewest likeliest characters whose probabilities add up to this."""
     n: int = 1
     """Samples to draw, in one batch."""
-    seed: int | None = None
-    """Draw the same samples again for the same seed (None: others each time)."""
+    seed: Annotated[int | None, Otherwise("others each time")] = None
+    """Seed of the samples: the same seed draws the same samples."""
     best: bool = False
-    """Take the parameters of the lowest held-out loss, not those of the end."""
-    cell: str | None = None
-    """Where the file of a cell of your own is now, as path/to/file.py:ClassName (None: where it was in training)."""
+    """Use the parameters of the lowest held-out loss, not those of the end."""
+    cell: Annotated[str | None, Otherwise("the file of the training run")] = None
+    """File of your own cell, if it has moved, as path/to/file.py:ClassName."""
     device: str = "auto"
-    """cpu, cuda, cuda:1, mps; auto takes a GPU where there is one."""
+    """One of cpu, cuda, cuda:N and mps; auto takes a GPU where there is one."""
 
 
 @dataclass(frozen=True)
 class ExportArguments:
-    """Write the model of a run folder as one file that needs no gru_scratch.
-
-    With c a program that continues a prefix, in C99, with no library but libm; with onnx a graph of any batch and
-    length; with torch the parameters under the names of torch.nn, and the four lines that load them."""
+    """Write the model of a run folder as one file that does not need gru_scratch."""
 
     run: tyro.conf.Positional[Path]
-    """Run folder that train wrote."""
+    """Run folder that gru-scratch train wrote."""
     to: Literal["c", "onnx", "torch"] = "c"
-    """What to write."""
-    out: Path | None = None
-    """File to write, over an old one (None: model.c, model.onnx or torch.safetensors in the run folder)."""
+    """c is a C99 program that continues a prefix, with no library but libm; onnx is a graph for any batch and length;
+    torch is the parameters under the names of torch.nn, with four lines of Python that load them."""
+    out: Annotated[Path | None, Otherwise("model.c, model.onnx or torch.safetensors in the run folder")] = None
+    """File to write; an older one is replaced."""
     best: bool = False
-    """Take the parameters of the lowest held-out loss, not those of the end."""
-    cell: str | None = None
-    """Where the file of a cell of your own is now, as path/to/file.py:ClassName (None: where it was in training)."""
+    """Use the parameters of the lowest held-out loss, not those of the end."""
+    cell: Annotated[str | None, Otherwise("the file of the training run")] = None
+    """File of your own cell, if it has moved, as path/to/file.py:ClassName."""
 
 
 @dataclass(frozen=True)
 class CurvesArguments:
-    """Draw the losses of several runs in one picture: held out, and on the text that was put aside, in nats a token."""
+    """Draw the held-out and test losses of several runs in one picture."""
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
     """Run folders."""
     x: Literal["minutes", "update", "epoch"] = "minutes"
-    """What the losses are drawn against."""
+    """Horizontal axis of the picture."""
     out: Path = Path("runs/curves.png")
-    """PNG to write, over an old one."""
+    """PNG to write; an older one is replaced."""
 
 
 SHAKESPEARE = TrainConfig(
@@ -107,58 +105,58 @@ SHAKESPEARE = TrainConfig(
     eval_every=300,
     keep="best",
 )
-"""docs/shakespeare.md tells how these were found."""
+"""docs/shakespeare.md says how these were chosen."""
 
 ABOUT = """Train on nine tenths of Tiny Shakespeare, and test on the last tenth.
 
-The last part of the nine tenths chooses which parameters are tested, once."""
+The end of the nine tenths chooses the parameters that are tested, once."""
 
 
 @dataclass(frozen=True)
 class TranslateArguments:
-    """Translate sentences with the model of a run folder: a text, or the lines of a file or of a pipe."""
+    """Translate sentences with the model of a run folder."""
 
     run: tyro.conf.Positional[Path]
-    """Run folder that train-translator wrote."""
-    text: str | None = None
+    """Run folder that gru-scratch train-translator wrote."""
+    text: Annotated[str | None, Otherwise("the lines of --file or of a pipe")] = None
     """Sentence to translate."""
-    file: Path | None = None
-    """File whose lines are to be translated (None: the lines of a pipe, where no text is given)."""
+    file: Annotated[Path | None, Otherwise("the lines of a pipe, if there is no --text")] = None
+    """File with a sentence to translate on each line."""
     beam: int = 1
-    """Beginnings of a translation that are followed at once; 1 takes the likeliest word each time."""
+    """Hypotheses that beam search follows at once; 1 takes the likeliest word each time."""
     n_best: int = 1
-    """Translations to print of each sentence, at most the beam, with their scores."""
+    """Translations to print for each sentence, at most the beam; several are printed with their scores."""
     alpha: float = 0.6
-    """By how much long translations are favoured; 0 is not at all."""
-    attention: Path | None = None
-    """PNG to write, over an old one, of what attention reads in one sentence."""
-    cell: str | None = None
-    """Where the file of a cell of your own is now, as path/to/file.py:ClassName (None: where it was in training)."""
+    """How much long translations are favoured: the exponent of the length normalisation; 0 is not at all."""
+    attention: Annotated[Path | None, Otherwise("none")] = None
+    """PNG to write of the weights of attention in one sentence; an older one is replaced."""
+    cell: Annotated[str | None, Otherwise("the file of the training run")] = None
+    """File of your own cell, if it has moved, as path/to/file.py:ClassName."""
     device: str = "auto"
-    """cpu, cuda, cuda:1, mps; auto takes a GPU where there is one."""
+    """One of cpu, cuda, cuda:N and mps; auto takes a GPU where there is one."""
 
 
 @dataclass(frozen=True)
 class ClassifyArguments:
-    """Classify sentences with the model of a run folder: a text, or the lines of a file or of a pipe."""
+    """Classify sentences with the model of a run folder."""
 
     run: tyro.conf.Positional[Path]
-    """Run folder that train-classifier wrote."""
-    text: str | None = None
+    """Run folder that gru-scratch train-classifier wrote."""
+    text: Annotated[str | None, Otherwise("the lines of --file or of a pipe")] = None
     """Sentence to classify."""
-    file: Path | None = None
-    """File whose lines are to be classified (None: the lines of a pipe, where no text is given)."""
-    explain: Path | None = None
-    """HTML page to write, over an old one, that colours what moved the decision."""
-    cell: str | None = None
-    """Where the file of a cell of your own is now, as path/to/file.py:ClassName (None: where it was in training)."""
+    file: Annotated[Path | None, Otherwise("the lines of a pipe, if there is no --text")] = None
+    """File with a sentence to classify on each line."""
+    explain: Annotated[Path | None, Otherwise("none")] = None
+    """HTML page to write that colours each token by its influence on the decision; an older one is replaced."""
+    cell: Annotated[str | None, Otherwise("the file of the training run")] = None
+    """File of your own cell, if it has moved, as path/to/file.py:ClassName."""
     device: str = "auto"
-    """cpu, cuda, cuda:1, mps; auto takes a GPU where there is one."""
+    """One of cpu, cuda, cuda:N and mps; auto takes a GPU where there is one."""
 
 
 @dataclass(frozen=True)
 class Run(Generic[AnyOptions]):
-    """A run of training to make, or to go on with from the folder `resumed`."""
+    """A training run to start, or to resume from the folder `resumed`."""
 
     config: AnyOptions
     resumed: Path | None
@@ -201,7 +199,7 @@ def read_shakespeare(arguments: Sequence[str], prog: str | None = None) -> Run[T
 
 
 def stored_options(folder: Path) -> TrainConfig:
-    """The options of the run in a folder, which its state holds: PyTorch has to read it."""
+    """The options of the run in a folder, from its state, which only PyTorch can read."""
     from gru_scratch.training.folder import stored_config
 
     return stored_config(folder)

@@ -11,8 +11,6 @@ from functools import partial
 from importlib import import_module
 from typing import Any, TypeAlias
 
-import tyro
-
 import gru_scratch
 from gru_scratch.benchmark.compare_options import CompareArguments
 from gru_scratch.cli.arguments import (
@@ -30,12 +28,13 @@ from gru_scratch.studies.forecast.forecast_options import ForecastArguments
 from gru_scratch.studies.gates.explore_options import ExploreArguments
 from gru_scratch.studies.gradients.gradient_options import GradientArguments
 from gru_scratch.studies.memory.memory_options import MemoryArguments
+from gru_scratch.training.command_line import read_options
 
 Reader: TypeAlias = Callable[[Sequence[str], str | None], Any]
-"""From the words after a command, and the name that its help gives it (None: the file that runs), to its options."""
+"""From the words after a command and its name in help (None: the file that runs) to its options."""
 
 Work: TypeAlias = Callable[[], int]
-"""What remains to be done when all is imported and read; it returns the exit status."""
+"""The work of a command, once its module is imported and its options are read; it returns the exit status."""
 
 PROGRAM = "gru-scratch"
 VERSION = f"{PROGRAM} {gru_scratch.__version__}"
@@ -43,7 +42,7 @@ VERSION = f"{PROGRAM} {gru_scratch.__version__}"
 
 @dataclass(frozen=True)
 class Command:
-    """Its line on the help page, the reader of its options, and the module beside this one whose `main` takes them."""
+    """A command: its line in help, the reader of its options, and the module in this room whose `main` takes them."""
 
     summary: str
     read: Reader
@@ -51,7 +50,7 @@ class Command:
 
 
 def reader(options: type[object]) -> Reader:
-    return lambda arguments, prog: tyro.cli(options, args=arguments, prog=prog)
+    return partial(read_options, options)
 
 
 COMMANDS = {
@@ -73,7 +72,7 @@ COMMANDS = {
 
 
 def prepare(words: Sequence[str]) -> Work:
-    """What the command that the first of `words` names has to do, the others being its options."""
+    """The work of the command that the first of `words` names, the others being its options."""
     if not words:
         raise ValueError(f"expected a command, received none: {PROGRAM} --help lists them")
     name, *arguments = words
@@ -87,7 +86,7 @@ def prepare(words: Sequence[str]) -> Work:
 
 
 def prepare_named(name: str, arguments: Sequence[str], prog: str | None = None) -> Work:
-    """What one command has to do; its help calls it `prog`."""
+    """The work of one command; its help calls it `prog`."""
     if list(arguments) == ["--version"]:
         return partial(show, VERSION)
     command = COMMANDS[name]

@@ -1,8 +1,8 @@
 """Parameters between the conventions of `scratch/`, `torch.nn`, Keras and ONNX.
 
-In the middle stand the layers of `torch.nn` and this package, and the names of their `state_dict`. Each convention has
-two functions; the one that reads returns what `layer.load_state_dict` takes, and refuses, with the reason, parameters
-from which the layer would compute something else:
+The layers of `torch.nn` and of this package share one convention, the names of their `state_dict`. Each other
+convention has two functions; the one that reads returns what `layer.load_state_dict` takes, and raises ValueError, with
+the reason, for parameters from which the layer would compute something else:
 
     to_scratch(model)           from_scratch(model, params)         the lists of `scratch/`
     to_torch(layer)             from_torch(layer, source)           layers of `torch.nn`
@@ -20,8 +20,8 @@ What the conventions differ in:
     ONNX            z, r, n             i, o, f, g          stacked, W @ x      two
 
 and in where a GRU's reset gate acts: in the book's and in ONNX's default before the candidate's recurrent product, in
-`torch.nn` and Keras' default after it. No choice of parameters makes the two equal. In all of them the update gate
-keeps the old state at 1; `negate_update_gate` is for texts and programs in which it is the other way round.
+`torch.nn` and Keras' default after it. No choice of parameters makes the two equal. In all of them an update gate of 1
+keeps the old state; `negate_update_gate` is for texts and programs in which 1 replaces it.
 """
 
 from gru_scratch.convert.keras import from_keras, to_keras

@@ -1,4 +1,4 @@
-"""What a layer computes, and its parameters by direction: what every conversion starts from, or ends in."""
+"""The form of a layer, which says what it computes, and its parameters by direction: the common part of conversions."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class Form:
     kind: str
     """RNN, GRU or LSTM."""
     activation: str = "tanh"
-    """Of an RNN."""
+    """The activation of an RNN."""
     reset_after: bool = True
-    """Of a GRU."""
+    """Whether the reset gate of a GRU acts after the candidate's recurrent product."""
     peepholes: bool = False
-    """Of an LSTM."""
+    """Whether an LSTM has peepholes."""
 
     @property
     def gates(self) -> str:
-        """In the order of `torch.nn`'s rows."""
+        """The gates, in the order of `torch.nn`'s rows."""
         return TORCH[self.kind]
 
 
@@ -45,7 +45,7 @@ class Direction(NamedTuple):
 
     @property
     def bias(self) -> Tensor | None:
-        """What acts where both biases are only added."""
+        """The sum of both biases, for conventions with one."""
         return None if self.bias_ih is None or self.bias_hh is None else self.bias_ih + self.bias_hh
 
 
@@ -53,7 +53,8 @@ def form_of(layer: nn.Module, peepholes: bool = False) -> Form:
     """What `layer` computes: a layer of `torch.nn`, or one of this package.
 
     Args:
-        peepholes: whether the convention knows an LSTM with peepholes.
+        layer: the layer.
+        peepholes: whether the other convention has an LSTM with peepholes.
 
     Raises:
         TypeError: it is no recurrent layer.
@@ -79,7 +80,7 @@ def form_of(layer: nn.Module, peepholes: bool = False) -> Form:
 
 
 def suffixes(layer: Any) -> list[str]:
-    """How the parameters' names end: layer after layer, in each forward and then back to front."""
+    """The endings of the parameters' names: layer after layer, in each the forward and then the backward direction."""
     return [f"_l{k}{end}" for k in range(layer.num_layers) for end in ("", "_reverse")[: 1 + layer.bidirectional]]
 
 
@@ -87,7 +88,7 @@ def directions(layer: Any, target: str) -> list[Direction]:
     """The parameters of a layer, in the order of :func:`suffixes`.
 
     Raises:
-        ValueError: it projects its state, which `target` cannot.
+        ValueError: the layer has a projected state, and `target` has none.
     """
     if layer.proj_size:
         raise ValueError(f"{target} has no projected state, received a layer with proj_size={layer.proj_size}")
@@ -95,14 +96,14 @@ def directions(layer: Any, target: str) -> list[Direction]:
     return [Direction(*(weights.get(name + end) for name in Direction._fields)) for end in suffixes(layer)]  # type: ignore[arg-type]
 
 
-def to_state_dict(layer: Any, found: Iterable[Direction]) -> dict[str, Tensor]:
-    """What `layer.load_state_dict` takes. A bias that is not there is 0.
+def to_state_dict(layer: Any, parameters: Iterable[Direction]) -> dict[str, Tensor]:
+    """A `state_dict` for `layer`, from its parameters by direction. A missing bias becomes 0.
 
     Raises:
         ValueError: a shape is not the layer's, or there is a bias and the layer has none.
     """
     state: dict[str, Tensor] = {}
-    for end, direction in zip(suffixes(layer), found, strict=True):
+    for end, direction in zip(suffixes(layer), parameters, strict=True):
         for name, value in direction._asdict().items():
             expected = getattr(layer, name + end, None)
             if expected is None:
@@ -119,7 +120,7 @@ def to_state_dict(layer: Any, found: Iterable[Direction]) -> dict[str, Tensor]:
 
 
 def check_same(expected: Form, received: Form, source: str) -> None:
-    """Raise ValueError, with the reason, unless the two compute the same from the same parameters."""
+    """Raise ValueError, with the reason, unless both forms compute the same from the same parameters."""
     if expected.kind != received.kind:
         raise ValueError(f"{source}: expected the kind {expected.kind} as the layer, received {received.kind}")
     if expected.kind == "RNN" and expected.activation != received.activation:
@@ -133,19 +134,19 @@ def check_same(expected: Form, received: Form, source: str) -> None:
 
 
 def reorder(rows: Tensor, given: str, wanted: str, dim: int = 0) -> Tensor:
-    """The gates' blocks along `dim` in another order."""
+    """The blocks of the gates along `dim`, brought from the order `given` into the order `wanted`."""
     width = rows.shape[dim] // len(given)
     return torch.cat([rows.narrow(dim, given.index(gate) * width, width) for gate in wanted], dim)
 
 
 def to_array(value: Tensor) -> np.ndarray[Any, Any]:
-    """A copy for NumPy, which has no bfloat16: it becomes float32."""
+    """A copy as a NumPy array; bfloat16, which NumPy lacks, becomes float32."""
     value = value.detach().cpu()
     return (value.float() if value.dtype == torch.bfloat16 else value).contiguous().numpy().copy()
 
 
 def to_tensor(value: Any) -> Tensor:
-    """A copy, from an array or anything that NumPy reads."""
+    """A copy as a tensor, from an array or anything that NumPy can read."""
     return value.detach().clone() if isinstance(value, Tensor) else torch.from_numpy(np.array(value))
 
 

@@ -1,9 +1,9 @@
 """Keras: what `get_weights()` of `SimpleRNN`, `GRU` and `LSTM` returns, alone, stacked, or in `Bidirectional`.
 
-Keras keeps kernel (D, G * H), recurrent_kernel (H, G * H) and bias for each layer; `Bidirectional` keeps those of the
+Keras has a kernel (D, G * H), a recurrent_kernel (H, G * H) and a bias for each layer; `Bidirectional` has those of the
 forward layer, then those of the backward one. A GRU with `reset_after=True`, the default, has a bias (2, 3 * H): the
-input's and the recurrent one; everything else has one bias (G * H,). The layers must have Keras' default activations
-(`tanh`, `sigmoid`; for an RNN of relu `activation="relu"`), which the arrays do not tell.
+input's and the recurrent one; every other layer has one bias (G * H,). The layers must have Keras' default activations
+(`tanh`, `sigmoid`; for an RNN with relu `activation="relu"`), which the arrays do not show.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ KERAS = {"RNN": "a", "GRU": "zrn", "LSTM": "ifgo"}
 
 
 def to_keras(layer: Any) -> list[Any]:
-    """The arrays that `set_weights` takes, of a Keras layer, or of a `Sequential` of as many as `layer` has.
+    """The arrays for `set_weights` of a Keras layer, or for a `Sequential` of as many layers as `layer` has.
 
-    A layer without biases has two arrays for three: Keras' `use_bias=False`.
+    Without biases there are two arrays for each layer instead of three, as with Keras' `use_bias=False`.
 
     Raises:
         TypeError: it is no recurrent layer.
@@ -57,21 +57,23 @@ def to_keras(layer: Any) -> list[Any]:
 
 
 def from_keras(layer: Any, arrays: Sequence[Any], reset_after: bool | None = None) -> dict[str, Tensor]:
-    """What `layer.load_state_dict` takes, from the arrays of `get_weights()`.
+    """A `state_dict` for `layer`, from the arrays of `get_weights()`.
 
     Args:
-        reset_after: that of a Keras GRU without biases; with them, their shape tells it.
+        layer: the layer that is to have the parameters.
+        arrays: the arrays, in Keras' order.
+        reset_after: that of a Keras GRU without biases; with biases their shape shows it.
 
     Raises:
         TypeError: it is no recurrent layer.
-        ValueError: the arrays are of another layer, or of a GRU whose reset gate acts elsewhere than the layer's.
+        ValueError: the shapes are those of another layer, or of a GRU whose reset gate acts elsewhere than the layer's.
     """
     form, ends = form_of(layer), suffixes(layer)
     if len(arrays) not in (2 * len(ends), 3 * len(ends)):
         raise ValueError(f"expected {3 * len(ends)} arrays, or {2 * len(ends)} without biases, received {len(arrays)}")
     each = len(arrays) // len(ends)
     tensors = [to_tensor(array) for array in arrays]
-    found = []
+    parameters = []
     for k, end in enumerate(ends):
         kernel, recurrent_kernel, *biases = tensors[k * each : (k + 1) * each]
         D, H = getattr(layer, f"weight_ih{end}").shape[1], layer.hidden_size
@@ -83,20 +85,20 @@ def from_keras(layer: Any, arrays: Sequence[Any], reset_after: bool | None = Non
         elif biases:
             check_shape(f"the bias for {end[1:]}", biases[0], (width,))
         W_x, W_h = (_reorder(each.t(), form, back=True) for each in (kernel, recurrent_kernel))
-        found.append(Direction(W_x, W_h, *_two_biases(biases, form)))
-    return to_state_dict(layer, found)
+        parameters.append(Direction(W_x, W_h, *_two_biases(biases, form)))
+    return to_state_dict(layer, parameters)
 
 
-def _resets_after(biases: list[Tensor], told: bool | None, width: int) -> bool:
+def _resets_after(biases: list[Tensor], given: bool | None, width: int) -> bool:
     """Whether a Keras GRU resets after the product: it then has two biases."""
     if not biases:
-        if told is None:
+        if given is None:
             raise ValueError("a Keras GRU without biases does not show which one it is: give its reset_after")
-        return told
+        return given
     check_shape("the bias of a Keras GRU", biases[0], (2, width), (width,))
     shown = biases[0].dim() == 2
-    if told not in (None, shown):
-        raise ValueError(f"reset_after={told} was given, but the bias has the shape {tuple(biases[0].shape)}")
+    if given not in (None, shown):
+        raise ValueError(f"reset_after={given} was given, but the bias has the shape {tuple(biases[0].shape)}")
     return shown
 
 

@@ -32,15 +32,15 @@ ONNX = {"RNN": "a", "GRU": "zrn", "LSTM": "iofg"}
 """The gates in the order of ONNX' rows."""
 
 PEEPHOLES = ("w_ci", "w_co", "w_cf")
-"""The cell's names for the parts of P, in their order."""
+"""The names in the cell of the parts of P, in their order."""
 
 _UNLIKE = {"clip": None, "input_forget": 0}
-"""Attributes that make an operator compute something else, and their defaults."""
+"""Attributes that change what an operator computes, and their defaults."""
 
 
 @dataclass(frozen=True, eq=False)
 class OnnxNode:
-    """One operator, without the sequence that goes in."""
+    """One operator: its parameters and attributes."""
 
     op_type: str
     """RNN, GRU or LSTM."""
@@ -50,7 +50,7 @@ class OnnxNode:
     P: Any = None
     """Peepholes of an LSTM."""
     attributes: dict[str, Any] = field(default_factory=dict)
-    """As in the model; what is not there has ONNX' default."""
+    """The attributes of the operator; a missing one has ONNX' default."""
 
 
 class OperatorInputs(NamedTuple):
@@ -63,26 +63,26 @@ class OperatorInputs(NamedTuple):
 
 
 def to_onnx(layer: Any) -> list[OnnxNode]:
-    """One operator for each layer; the next one reads its directions' outputs side by side, (T, B, directions * H).
+    """One operator for each layer; each reads the outputs of the one before it, (T, B, directions * H).
 
     Raises:
         TypeError: it is no recurrent layer.
         ValueError: ONNX has no such operator: a projection, or another cell.
     """
-    form, found = form_of(layer, peepholes=True), directions(layer, "ONNX")
+    form, parameters = form_of(layer, peepholes=True), directions(layer, "ONNX")
     attributes, count = operator_attributes(layer, form), 1 + layer.bidirectional
     own = PEEPHOLES if form.peepholes else ()
     peepholes = [{name: getattr(layer, name + end).detach() for name in own} for end in suffixes(layer)]
     nodes = []
-    for k in range(0, len(found), count):
-        inputs = operator_inputs(form, found[k : k + count], peepholes[k : k + count])
+    for k in range(0, len(parameters), count):
+        inputs = operator_inputs(form, parameters[k : k + count], peepholes[k : k + count])
         W, R, B, P = (None if x is None else to_array(x) for x in inputs)
         nodes.append(OnnxNode(form.kind, W, R, B, P, dict(attributes)))
     return nodes
 
 
 def operator_attributes(layer: Any, form: Form) -> dict[str, Any]:
-    """The attributes of each of the operators that ``layer`` is."""
+    """The attributes of the operators for ``layer``, the same for each."""
     attributes: dict[str, Any] = {
         "hidden_size": layer.hidden_size,
         "direction": "bidirectional" if layer.bidirectional else "forward",
@@ -95,10 +95,10 @@ def operator_attributes(layer: Any, form: Form) -> dict[str, Any]:
 
 
 def operator_inputs(
-    form: Form, found: Sequence[Direction], peepholes: Sequence[Mapping[str, Tensor]]
+    form: Form, parameters: Sequence[Direction], peepholes: Sequence[Mapping[str, Tensor]]
 ) -> OperatorInputs:
-    """The parameters of one operator, from those of a layer's directions; differentiable, and open to tracing."""
-    of_layer = [[None if x is None else _reorder(x, form) for x in each] for each in found]
+    """The parameters of one operator, from those of a layer's directions; differentiable and traceable."""
+    of_layer = [[None if x is None else _reorder(x, form) for x in each] for each in parameters]
     W, R, B_x, B_h = zip(*of_layer, strict=True)
     B = None if B_x[0] is None else torch.stack([torch.cat(both) for both in zip(B_x, B_h, strict=True)])
     P = torch.stack([torch.cat([own[name] for name in PEEPHOLES]) for own in peepholes]) if form.peepholes else None
@@ -106,16 +106,16 @@ def operator_inputs(
 
 
 def from_onnx(layer: Any, nodes: Sequence[OnnxNode]) -> dict[str, Tensor]:
-    """What `layer.load_state_dict` takes, from one operator for each layer.
+    """A `state_dict` for `layer`, from one operator for each of its layers.
 
     Raises:
         TypeError: it is no recurrent layer.
-        ValueError: the operators are others than the layer's, or a GRU's reset gate acts elsewhere.
+        ValueError: the operators compute something else than the layer, as a GRU whose reset gate acts elsewhere.
     """
     form, count = form_of(layer, peepholes=True), 1 + layer.bidirectional
     if len(nodes) != layer.num_layers:
         raise ValueError(f"expected an operator for each of {layer.num_layers} layers, received {len(nodes)}")
-    found, peepholes = [], []
+    parameters, peepholes = [], []
     for k, node in enumerate(nodes):
         _check(node, form, layer.bidirectional)
         D, H = getattr(layer, f"weight_ih_l{k}").shape[1], layer.hidden_size
@@ -126,11 +126,11 @@ def from_onnx(layer: Any, nodes: Sequence[OnnxNode]) -> dict[str, Tensor]:
         check_shape(f"R of layer {k}", R, (count, width, H))
         check_shape(f"B of layer {k}", B, (count, 2 * width))
         for W_x, W_h, b in zip(W, R, B, strict=True):
-            found.append(Direction(*(_reorder(x, form, back=True) for x in (W_x, W_h, b[:width], b[width:]))))
+            parameters.append(Direction(*(_reorder(x, form, back=True) for x in (W_x, W_h, b[:width], b[width:]))))
         P = W.new_zeros(count, 3 * H) if node.P is None else to_tensor(node.P)
         check_shape(f"P of layer {k}", P, (count, 3 * H))
         peepholes += list(P)
-    state = to_state_dict(layer, found)
+    state = to_state_dict(layer, parameters)
     if form.peepholes:
         for end, P in zip(suffixes(layer), peepholes, strict=True):
             state.update({name + end: part.clone() for name, part in zip(PEEPHOLES, P.chunk(3), strict=True)})
@@ -138,7 +138,7 @@ def from_onnx(layer: Any, nodes: Sequence[OnnxNode]) -> dict[str, Tensor]:
 
 
 def _check(node: OnnxNode, form: Form, bidirectional: bool) -> None:
-    """Raise ValueError, with the reason, for an operator that the layer cannot be."""
+    """Raise ValueError, with the reason, for an operator that computes something else than the layer."""
     given = node.attributes
     received = replace(form, kind=node.op_type)
     if node.op_type == "GRU":
@@ -156,7 +156,7 @@ def _check(node: OnnxNode, form: Form, bidirectional: bool) -> None:
         if given.get(name, default) != default:
             raise ValueError(f"no layer has the operator's attribute {name}={given[name]}")
     if node.P is not None and not form.peepholes and to_tensor(node.P).any():
-        raise ValueError("the operator LSTM has peepholes, which the layer has not")
+        raise ValueError("the operator LSTM has peepholes, which the layer does not have")
 
 
 def _reorder(rows: Tensor, form: Form, back: bool = False) -> Tensor:

@@ -1,4 +1,4 @@
-"""The lists of `scratch/`, which keep one matrix a gate and multiply from the right."""
+"""The lists of parameters of `scratch/`: one matrix for each gate, to multiply from the right."""
 
 from __future__ import annotations
 
@@ -26,11 +26,12 @@ def to_scratch(model: Any) -> list[Tensor]:
     """The parameters of an `RNNModel` as the list of `scratch.rnn`, `.gru`, `.gru_reset_after` or `.lstm`.
 
     Args:
-        model: with a recurrent layer `rnn` and a linear one `linear`.
+        model: a model with a recurrent layer `rnn` and a linear layer `linear`.
 
     Raises:
         TypeError: `rnn` is no recurrent layer.
-        ValueError: `scratch/` has no such layer: it has several layers or directions, a projection, relu, another cell.
+        ValueError: `scratch/` has no such layer: one with several layers or directions, a projection, relu, or another
+            cell.
     """
     weights = {name: value.detach() for name, value in model.state_dict().items()}
     cell = _cell_of(model.rnn)
@@ -41,7 +42,7 @@ def to_scratch(model: Any) -> list[Tensor]:
 
 
 def from_scratch(model: Any, params: Sequence[Tensor]) -> dict[str, Tensor]:
-    """What `model.load_state_dict` takes, from a list of `scratch/`.
+    """A `state_dict` for `model`, from a list of parameters of `scratch/`.
 
     Raises:
         TypeError: the model's `rnn` is no recurrent layer.
@@ -63,7 +64,7 @@ def from_scratch(model: Any, params: Sequence[Tensor]) -> dict[str, Tensor]:
 
 
 def _cell_of(layer: Any) -> str:
-    """The name, in `scratch/`, of what a layer computes."""
+    """The name in `scratch/` of the function that computes the same as a layer."""
     form = form_of(layer)
     if layer.num_layers != 1 or layer.bidirectional or layer.proj_size:
         raise ValueError(f"scratch/ has one layer in one direction and no projection, received {layer}")
@@ -74,10 +75,10 @@ def _cell_of(layer: Any) -> str:
 
 
 def scratch_to_torch(cell: str, params: Sequence[Tensor]) -> dict[str, Tensor]:
-    """The parameters of a model of `scratch/` under the names that `RNNModel` has them: `rnn.weight_ih_l0`, ...
+    """The parameters of a model of `scratch/` under the names of `RNNModel`: `rnn.weight_ih_l0`, ...
 
-    The book's one bias becomes `bias_ih`; `bias_hh` is zero but for the candidate's of "gru_reset_after". For "gru"
-    they mean what they meant only in a layer whose reset gate acts before the recurrent product, which `nn.GRU` is not.
+    The book's one bias becomes `bias_ih`; `bias_hh` is zero, except for the candidate's of "gru_reset_after". Those of
+    "gru" need a layer whose reset gate acts before the recurrent product, which `nn.GRU` is not.
     """
     *gate_params, W_hq, b_q = params
     b_hh = gate_params.pop() if cell == "gru_reset_after" else None
@@ -97,7 +98,7 @@ def scratch_to_torch(cell: str, params: Sequence[Tensor]) -> dict[str, Tensor]:
 
 
 def torch_to_scratch(cell: str, weights: Mapping[str, Tensor]) -> list[Tensor]:
-    """The inverse of `scratch_to_torch`; two biases become their sum, but for the candidate's of "gru_reset_after"."""
+    """The inverse of `scratch_to_torch`; two biases become their sum, except the candidate's of "gru_reset_after"."""
     stack = _STACK[cell]
     W_xs = weights["rnn.weight_ih_l0"].chunk(len(stack))
     W_hs = weights["rnn.weight_hh_l0"].chunk(len(stack))

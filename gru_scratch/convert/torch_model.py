@@ -1,4 +1,4 @@
-"""A model for tools that know the layers of `torch.nn` by their exact type: each of ours becomes its namesake."""
+"""A model for tools that look for the exact types of `torch.nn`: each layer of this package becomes its namesake."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from gru_scratch.convert.torch_nn import to_torch
 M = TypeVar("M", bound=nn.Module)
 
 OWN_OPTIONS = ("engine", "reset_after", "dropout_masks", "weight_dropout")
-"""Attributes of a layer of ours that its namesake has not."""
+"""Attributes of this package's layers that their namesakes lack."""
 
 
 def to_torch_model(model: M) -> M:
     """A deep copy in which every layer of this package is the layer of `torch.nn` that computes the same.
 
-    Parameters, buffers, hooks and mode are those of the copied layer; what is tied in `model` is tied in the copy.
+    Parameters, buffers, hooks and mode are those of the original; parameters that are tied in `model` stay tied.
 
     Raises:
-        ValueError: a layer computes what no layer of `torch.nn` does; the message has its name in the model.
+        ValueError: a layer, which the message names, computes what no layer of `torch.nn` does.
     """
     made = copy.deepcopy(model)
     ours = {name: layer for name, layer in made.named_modules() if isinstance(getattr(layer, "cell", None), Cell)}

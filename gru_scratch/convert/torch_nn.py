@@ -1,4 +1,4 @@
-"""Layers of this package and of `torch.nn`, whose parameters have the same names; and the update gate's sign."""
+"""Layers of this package and of `torch.nn`, whose parameters have the same names; and the sign of the update gate."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def to_torch(layer: Any) -> nn.RNNBase:
 
     Raises:
         TypeError: it is no recurrent layer.
-        ValueError: its reset gate acts before the product, as that of `nn.GRU` does not; or it is of another cell.
+        ValueError: its reset gate acts before the product, unlike that of `nn.GRU`; or it has another cell.
     """
     form = form_of(layer)
     check_same(form, Form(form.kind, form.activation), f"nn.{form.kind}")
@@ -36,7 +36,7 @@ def to_torch(layer: Any) -> nn.RNNBase:
 
 
 def from_torch(layer: Any, source: nn.RNNBase) -> dict[str, Tensor]:
-    """What `layer.load_state_dict` takes, from a layer of `torch.nn` or of this package.
+    """A `state_dict` for `layer`, from a layer of `torch.nn` or of this package.
 
     Raises:
         TypeError: one of them is no recurrent layer.
@@ -53,23 +53,23 @@ def from_torch(layer: Any, source: nn.RNNBase) -> dict[str, Tensor]:
 
 
 def negate_update_gate(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A GRU's parameters for the other sign of the update gate; done twice, nothing has changed.
+    """A GRU's parameters for the other sign of the update gate; applied twice, they are the original ones.
 
-    Here ``h' = z * h + (1 - z) * n``; in Cho et al. (2014) and several tutorials ``h' = (1 - z) * h + z * n``. As
-    sigmoid(-a) = 1 - sigmoid(a), the one is the other with the update gate's rows negated.
+    Here ``h' = z * h + (1 - z) * n``; in Cho et al. (2014) and several tutorials ``h' = (1 - z) * h + z * n``. Since
+    sigmoid(-a) = 1 - sigmoid(a), one is the other with the rows of the update gate negated.
 
     Args:
-        weights: a `state_dict` with `weight_ih_l0` and so on, alone or in a model's, whose other entries stay.
+        weights: the `state_dict` of a layer, with `weight_ih_l0` and so on, or of a model, whose other entries stay.
 
     Raises:
-        ValueError: there are no parameters of a GRU among them, or parameters of another recurrent layer.
+        ValueError: it holds no parameters of a GRU, or those of another recurrent layer.
     """
     changed = {name: value.detach().clone() for name, value in weights.items()}
     pattern = re.compile(r"(.*\.)?(weight|bias)_(ih|hh)(_l\d+(_reverse)?)")
-    found = [match for match in map(pattern.fullmatch, changed) if match]
-    if not found:
+    matches = [match for match in map(pattern.fullmatch, changed) if match]
+    if not matches:
         raise ValueError(f"expected the parameters of a GRU, weight_ih_l0 and so on, received {', '.join(weights)}")
-    for match in found:
+    for match in matches:
         weight_hh = changed.get(f"{match[1] or ''}weight_hh{match[4]}")
         if weight_hh is None or len(weight_hh) != 3 * weight_hh.shape[1]:
             shape = "is not there" if weight_hh is None else f"has the shape {tuple(weight_hh.shape)}"

@@ -1,1 +1,1 @@
-"""A trained model without this package: as one C file, as ONNX, or as a `state_dict` of `torch.nn`."""
+"""A trained model for use without this package: as one C file, as ONNX, or as a `state_dict` of `torch.nn`."""

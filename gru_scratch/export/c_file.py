@@ -1,6 +1,6 @@
-"""A text model as one C file: C99, no library but libm. Weights, vocabulary, the cell's own equations, generation.
+"""A language model as one C99 file that needs no library but libm: weights, vocabulary, equations and generation.
 
-The equations are those that engine "native" compiles, printed for one number in place of a vector of them.
+The equations are those that the engine "native" compiles, printed for single numbers instead of vectors.
 
 Legend: ``V`` vocabulary, ``D`` input size, ``G`` gates, ``R`` gates with recurrent weights, ``H`` hidden size, ``L``
 layers.
@@ -26,21 +26,22 @@ from gru_scratch.models.language import RNNModel
 from gru_scratch.text.vocab import Vocab
 
 REALS = {torch.float32: ("float", "%.9g"), torch.float64: ("double", "%.17g")}
-"""C's name of a dtype, and how many digits give each of its numbers back."""
+"""The name of a dtype in C, and the digits with which its numbers are read back exactly."""
 
 
 def c_source(model: RNNModel, vocab: Vocab, *, kind: str = "char", cleaning: str = "raw", title: str = "model") -> str:
-    """The file: a program that continues a prefix, as ``gru-scratch generate`` does.
+    """A C file: a program that continues a prefix, as ``gru-scratch generate`` does.
 
     Args:
-        model: a layer of this package, in one direction.
-        kind: what the vocabulary's tokens are: char, word or byte.
+        model: a model whose layer is one of this package, in one direction.
+        vocab: its vocabulary.
+        kind: the kind of the vocabulary's tokens: char, word or byte.
         cleaning: how a prefix is cleaned first: book or raw.
-        title: a name for the comment at the top.
+        title: the name of the model in the comment at the top.
 
     Raises:
-        ValueError: the cell's step mixes the units of a row, or does what has no expression; or the layer has two
-            directions or a projected state.
+        ValueError: the cell's step mixes the units of a row, or uses an operation that has no expression; or the layer
+            has two directions or a projected state.
     """
     layer, cell = model.rnn, model.rnn.cell
     if layer.bidirectional or layer.proj_size:
@@ -88,7 +89,7 @@ def _head(title: str, model: RNNModel, kind: str, cleaning: str, plan: Plan) -> 
 
 
 def _step(cell: Cell, plan: Plan) -> Iterator[str]:
-    """One step of a layer, pass by pass: products of whole vectors, then all that needs no more of them."""
+    """One step of a layer, pass by pass: matrix products, then all equations that need no further ones."""
     names, kept = Names(cell, plan), dict[Node, str]()
     slots = {value: number for number, value in enumerate(plan.slots)}
     place = 0
@@ -123,7 +124,7 @@ def _step(cell: Cell, plan: Plan) -> Iterator[str]:
 
 
 def _needed(each: Pass, plan: Plan) -> list[tuple[str, str, Node]]:
-    """What a pass stores where nothing is differentiated."""
+    """The values that a pass stores if nothing is differentiated."""
     return [output for output in each.outputs if output[0] == "new" or int(output[1]) < plan.crossing]
 
 
@@ -155,7 +156,7 @@ def _data(model: RNNModel, vocab: Vocab, kind: str) -> Iterator[str]:
 
 
 def _arrays(cell: Cell, parameters: Parameters, table: bool) -> Mapping[str, Tensor]:
-    """The numbers of a layer in the order of `Layer`; of tokens without an embedding the bias is in the table."""
+    """The arrays of a layer in the order of `Layer`; for tokens without an embedding the table contains the bias."""
     weights, H = parameters.weights, parameters.weights.hidden_size
     like = weights.weight_ih
     bias_ih = like.new_zeros(len(like)) if weights.bias_ih is None else weights.bias_ih
@@ -173,7 +174,7 @@ def _arrays(cell: Cell, parameters: Parameters, table: bool) -> Mapping[str, Ten
 
 
 def _joined(parts: Sequence[Tensor], like: Tensor) -> Tensor:
-    """One after another; a zero for nothing, since C has no empty arrays."""
+    """All parts one after another; a zero if there are none, since C has no empty arrays."""
     return torch.cat([part.reshape(-1) for part in parts if part.numel()] or [like.new_zeros(1)])
 
 
@@ -190,7 +191,7 @@ def _tokens(vocab: Vocab, kind: str) -> str:
 
 
 def _quoted(token: bytes) -> str:
-    """Within quotes: letters and digits as they are, the rest in three octal digits, which nothing can run on from."""
+    """A C string literal without its quotes: letters and digits, and all else in three octal digits."""
     return "".join(chr(byte) if chr(byte).isalnum() and byte < 128 else f"\\{byte:03o}" for byte in token)
 
 

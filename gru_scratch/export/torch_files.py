@@ -1,4 +1,4 @@
-"""A language model for programs that know PyTorch alone, or ONNX: a file of parameters, a graph."""
+"""A language model for PyTorch without this package, as a file of parameters, or for ONNX, as a graph."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gru_scratch.text.vocab import Vocab
 
 
 def torch_file(model: RNNModel) -> bytes:
-    """The parameters of ``model`` under the names of `torch.nn`, as safetensors; :func:`loading_lines` reads them.
+    """The parameters of ``model`` under the names of `torch.nn`, as safetensors; :func:`loading_lines` loads them.
 
     Raises:
         ValueError: its layer has no namesake in `torch.nn`.
@@ -45,9 +45,9 @@ def loading_lines(model: RNNModel, path: str) -> str:
 
 
 def onnx_file(model: RNNModel, vocab: Vocab) -> bytes:
-    """The model as ONNX: tokens (B, T) and states in, scores (T * B, V) and states out, of any batch and length.
+    """The model as ONNX: from tokens (B, T) and states to scores (T * B, V) and states, for any batch and length.
 
-    The vocabulary is the metadata ``vocabulary``, a JSON list.
+    The vocabulary is a JSON list in the metadata entry ``vocabulary``.
 
     Raises:
         ValueError: ONNX has no operator for the layer; or the packages that write ONNX are not installed.
@@ -76,7 +76,7 @@ def onnx_file(model: RNNModel, vocab: Vocab) -> bytes:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter tells on stderr which packages it could use and does not find."""
+    """Silence the exporter, which lists on stderr optional packages that it does not find."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

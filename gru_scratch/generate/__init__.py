@@ -1,1 +1,1 @@
-"""Continue a text."""
+"""What trained models produce: continued texts, translations, and explanations of a classification."""

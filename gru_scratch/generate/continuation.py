@@ -2,7 +2,7 @@
 
 The state is carried from token to token, so each costs one step, however long the text has become.
 
-Source: Dive into Deep Learning, section 8.5 (`predict_ch8`).
+Source: "Dive into Deep Learning" 0.17, section 8.5 (`predict_ch8`).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Reader(Protocol):
 
 
 class CallByCall:
-    """Any model, called for every token; in evaluation, without gradients."""
+    """Any model, called once for every token, in evaluation mode and without gradients."""
 
     def __init__(self, net: CharModel, n: int, device: torch.device) -> None:
         self.net, self.state = net, net.begin_state(batch_size=n, device=device)
@@ -55,7 +55,7 @@ class CallByCall:
 def continuations(
     net: CharModel, prefix: Sequence[int], device: torch.device, choose: Choose = greedy, n: int = 1
 ) -> Iterator[list[int]]:
-    """The numbers of the tokens that follow `prefix` (numbers, at least one) in each of `n` texts, without end."""
+    """The indices of the tokens that follow `prefix` (indices, at least one) in each of `n` texts, without end."""
     if not len(prefix):
         raise ValueError("expected a prefix of at least one character, received an empty one")
     reader: Reader = Stepper(net, n) if can_step(net) else CallByCall(net, n, device)
@@ -71,7 +71,7 @@ def continuations(
 
 
 def continuation(net: CharModel, prefix: Sequence[int], device: torch.device, choose: Choose = greedy) -> Iterator[int]:
-    """The numbers of the tokens that follow `prefix` (numbers, at least one), without end."""
+    """The indices of the tokens that follow `prefix` (indices, at least one), without end."""
     for (number,) in continuations(net, prefix, device, choose):
         yield number
 
@@ -90,15 +90,18 @@ def streams(
     seed: int | None = None,
     kind: str = "char",
 ) -> Iterator[list[str]]:
-    """`n` texts side by side, as they come: first `prefix` for each, then what each next token adds to its text.
+    """`n` texts side by side, piece by piece: first `prefix` for each, then what each next token adds to its text.
 
     Args:
-        net: its parameters must stay as they are while it is read from.
+        net: the model; its parameters must not change while texts are generated.
+        vocab: its vocabulary.
+        prefix: the text to continue.
         length: how many tokens to add (None: without end).
-        device: of the model (None: where its parameters are).
-        temperature, top_k, top_p, seed: as `Sampling` has them. A `temperature` of None is 1 where one of the others is
-            given or `n` is above 1, else 0: the likeliest token, as in the book.
-        kind: what the vocabulary's tokens are: char, word or byte.
+        device: the device of the model (None: that of its parameters).
+        temperature, top_k, top_p, seed: as in `Sampling`. A `temperature` of None is 1 where one of the others is given
+            or `n` is above 1, else 0: the likeliest token, as in the book.
+        n: how many texts.
+        kind: the kind of the vocabulary's tokens: char, word or byte.
 
     Raises:
         ValueError: `prefix` is empty or has tokens that the vocabulary lacks, which the message names; `length` or `n`
@@ -136,7 +139,7 @@ def stream(
     device: torch.device | None = None,
     **how: Any,
 ) -> Iterator[str]:
-    """One text as it comes: `prefix`, then what each token adds. Arguments and errors are those of `streams`."""
+    """One text, piece by piece: `prefix`, then what each token adds. Arguments and errors are those of `streams`."""
     return (piece for (piece,) in streams(net, vocab, prefix, length, device, **how))
 
 
@@ -165,12 +168,12 @@ def generate(
     n: int | None = None,
     **how: Any,
 ) -> str | list[str]:
-    """`prefix` and `length` tokens that follow it: a text, or with `n` a list of so many texts.
+    """`prefix` and `length` tokens that follow it: one text, or with `n` a list of `n` texts.
 
         generate(net, vocab, "time traveller", 200)
         generate(net, vocab, "time traveller", 200, temperature=0.8, top_k=10, top_p=0.9, n=5, seed=1)
 
-    Arguments and errors are those of `streams`. Of bytes, those of an unfinished last character are left out.
+    Arguments and errors are those of `streams`. For byte tokens, an unfinished last character is left out.
     """
     check_whole("length", length, least=0)
     rows = streams(net, vocab, prefix, length, device, n=1 if n is None else n, **how)
@@ -192,7 +195,7 @@ def samples(
 
 
 def check_prefix(vocab: Vocab, prefix: Sequence[str]) -> None:
-    """ValueError unless `prefix` has a token, and all of its tokens are in the vocabulary."""
+    """Raise ValueError unless `prefix` has a token and all of its tokens are in the vocabulary."""
     if not prefix:
         raise ValueError("the prefix is empty: the model needs at least one character to start from")
     unknown = sorted(set(prefix) - set(vocab.token_to_idx))
@@ -207,6 +210,6 @@ def clean_prefix(prefix: str) -> str:
 
 
 def device_of(net: Any) -> torch.device:
-    """Where a model's parameters are."""
+    """The device of a model's parameters."""
     param: Tensor = next(net.parameters()) if isinstance(net, nn.Module) else net.params[0]
     return param.device

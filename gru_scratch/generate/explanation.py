@@ -1,4 +1,4 @@
-"""A page that colours the tokens of texts by what moved a classifier's decision."""
+"""An HTML page that colours the tokens of texts by their influence on a classifier's decision."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 FOR, AGAINST = "0, 114, 178", "213, 94, 0"
-"""Red, green and blue of tokens that speak for the label, and against it: apart for the colour-blind, too."""
+"""Red, green and blue of tokens that speak for the label, and against it; the colour-blind can tell them apart."""
 
 PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -37,18 +37,18 @@ token for its value.</p>
 
 @dataclass(frozen=True)
 class Explained:
-    """A text, what it was taken for, and what each of its tokens had to do with it."""
+    """A text, its predicted label, and the influence of each of its tokens on the prediction."""
 
     tokens: list[str]
     joint: str
-    """What stands between two tokens: a space between words, nothing between characters."""
+    """The text between two tokens: a space between words, nothing between characters."""
     label: str
     probability: float
     influence: Tensor  # (T,)
 
 
 def explanation_page(texts: list[Explained], title: str) -> str:
-    """The page, whole in one file."""
+    """The page, complete in one file."""
     return PAGE.format(
         title=html.escape(title), support=FOR, oppose=AGAINST, texts="\n".join(_paragraph(each) for each in texts)
     )

@@ -2,8 +2,9 @@
 
     p = softmax(scores / temperature)
 
-cut to the `top_k` likeliest tokens, and of these to the fewest that hold at least `top_p` of what is left of p (nucleus
-sampling: Holtzman et al., 2020, arXiv:1904.09751). Temperature 0 is the limit: the likeliest token, as in the book.
+cut to the `top_k` likeliest tokens, and then to the fewest of these that hold at least `top_p` of their probability
+(nucleus sampling: Holtzman et al., 2020, arXiv:1904.09751). Temperature 0 is the limit: the likeliest token, as in the
+book.
 """
 
 from __future__ import annotations
@@ -16,34 +17,34 @@ import torch
 from torch import Tensor
 
 Choose = Callable[[Tensor], Tensor]
-"""From scores (N, V), one row a text, the number of the next token of each, (N,)."""
+"""A function from scores (N, V), one row a text, to the index of each text's next token, (N,)."""
 
 COLDEST = 1e-30
-"""Below it, float32 scores that differ at all are further apart than any noise: the draw is the likeliest token."""
+"""Below this temperature, unequal float32 scores differ by more than any noise: the likeliest token is always drawn."""
 
 
 def greedy(scores: Tensor) -> Tensor:
-    """The likeliest token; the first of equals."""
+    """The likeliest token of each row; of equals the first."""
     return scores.argmax(dim=1)
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """What is asked for.
+    """The settings of sampling.
 
     Raises:
-        ValueError: for the first setting that is out of its range, in one sentence.
-        TypeError: for one that is no number.
+        ValueError: a setting is out of its range.
+        TypeError: a setting is no number.
     """
 
     temperature: float = 1.0
-    """0 for the likeliest token; the higher, the more evenly are tokens drawn."""
+    """At 0 the likeliest token is taken; the higher, the more evenly tokens are drawn."""
     top_k: int | None = None
-    """Draw from this many tokens, the likeliest; more than there are means all."""
+    """Draw from this many of the likeliest tokens; None, or a number above that of all tokens: from all."""
     top_p: float | None = None
-    """Draw from the fewest tokens whose probabilities add up to this."""
+    """Draw from the fewest tokens whose probabilities add up to at least this; None: from all."""
     seed: int | None = None
-    """The same numbers are drawn for the same seed (None: others each time)."""
+    """The same tokens are drawn for the same seed; None: others each time."""
 
     def __post_init__(self) -> None:
         _check_number("temperature", self.temperature)
@@ -61,7 +62,7 @@ class Sampling:
                 raise ValueError(f"seed must be below 2**63, received {self.seed}")
 
     def chooser(self, vocab_size: int, device: torch.device, never: Collection[int] = ()) -> Choose:
-        """A function that draws tokens, with a generator of its own; `never` those of these numbers."""
+        """A function that draws tokens with its own generator, but never one whose index is in `never`."""
         if self.temperature < COLDEST:
             return greedy
         generator = torch.Generator(device)
@@ -81,23 +82,23 @@ class Sampling:
             scores, tokens = scores.topk(kept)  # the likeliest first
             if nucleus < 1:
                 p = scores.softmax(1)
-                scores[p.cumsum(1) - p >= nucleus] = -math.inf  # what lies before is enough
+                scores[p.cumsum(1) - p >= nucleus] = -math.inf  # the tokens before it are enough
             return tokens.gather(1, _draw(scores, generator).unsqueeze(1)).squeeze(1)
 
         return choose
 
 
 def _draw(scores: Tensor, generator: torch.Generator) -> Tensor:
-    """A place in each row, with the probabilities softmax(scores): the largest of them after adding Gumbel noise.
+    """An index for each row, drawn with the probabilities softmax(scores): the largest score after adding Gumbel noise.
 
-    -log E is Gumbel noise where E is drawn from the exponential distribution.
+    If E is drawn from the exponential distribution, -log E is Gumbel noise.
     """
     noise = torch.empty_like(scores).exponential_(generator=generator).log_()
     return scores.sub_(noise).argmax(dim=1)
 
 
 def check_whole(name: str, value: object, least: int) -> None:
-    """ValueError or TypeError, in one sentence, unless `value` is a whole number that is at least `least`."""
+    """Raise TypeError unless `value` is a whole number, ValueError unless it is at least `least`."""
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"{name} must be a whole number, received {value!r}")
     if value < least:

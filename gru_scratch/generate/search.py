@@ -1,10 +1,10 @@
-"""The likeliest sequence from a model that says one token after another: greedy and beam search, batched.
+"""The likeliest sequence from a model that predicts one token after another: greedy and beam search, batched.
 
-A hypothesis is a sequence that ends with `<eos>`; what it scores is its log-probability over a power of its length,
+A hypothesis is a sequence that ends with `<eos>`; its score is its log-probability, normalised by its length,
 
     score(y) = log p(y) / ((5 + |y|) / 6) ** alpha                      (Wu et al., 2016, arXiv:1609.08144)
 
-for every further token makes log p(y) smaller, and the shortest translation would win without.
+since every further token lowers log p(y), so that without it the shortest translation would win.
 
 Legend: ``B`` sources, ``K`` hypotheses of each that are followed, ``V`` vocabulary.
 """
@@ -30,25 +30,25 @@ class Hypothesis:
     """A sequence and how likely it is."""
 
     tokens: list[int]
-    """Without `<bos>`; `<eos>` is the last, unless the search ended before it."""
+    """The token indices, without `<bos>`; the last is `<eos>`, unless the search ended before it."""
     log_probability: float
-    """Of all its tokens, in nats."""
+    """The log-probability of all tokens together, in nats."""
     score: float
     """The log-probability, normalised for the length: higher is better."""
 
 
 class Decoding(Protocol):
-    """A model that is being asked, with the state of the hypotheses that are followed."""
+    """A model during a search, with the states of all hypotheses that are followed."""
 
     def step(self, tokens: Tensor) -> Tensor:
         """Read the last token of each hypothesis, (B, K) → log-probabilities of the next, (B, K, V)."""
 
     def reorder(self, sources: Tensor, hypotheses: Tensor) -> None:
-        """Go on with these sources (B',), and of each with these hypotheses (B', K'), by their places."""
+        """Keep only the sources with these indices, (B',), and of each the hypotheses with these, (B', K')."""
 
 
 class TranslatorDecoding:
-    """A translator and its sources: read once, then carried along and reordered, not computed anew."""
+    """A translator and its sources: they are encoded once; their states are then reordered, not computed again."""
 
     @torch.inference_mode()
     def __init__(self, model: Translator, source: Tensor, lengths: Tensor) -> None:
@@ -72,7 +72,14 @@ class TranslatorDecoding:
 
 
 def greedy_search(decoding: Decoding, first: Tensor, *, max_steps: int, alpha: float = ALPHA) -> list[Hypothesis]:
-    """Take the likeliest token each time, up to `max_steps`; `first` (B,) are the tokens to begin with: `<bos>`."""
+    """The hypothesis of each source that takes the likeliest token at every step.
+
+    Args:
+        decoding: the model and its sources.
+        first: the tokens to begin with, (B,): `<bos>`.
+        max_steps: the most tokens of a hypothesis.
+        alpha: the exponent of the length normalisation.
+    """
     _check(1, 1, max_steps, alpha)
     going = torch.arange(len(first), device=first.device)  # sources whose hypothesis has not ended
     total = torch.zeros(len(first), device=first.device)
@@ -95,10 +102,13 @@ def greedy_search(decoding: Decoding, first: Tensor, *, max_steps: int, alpha: f
 def beam_search(
     decoding: Decoding, first: Tensor, *, beam: int, n_best: int = 1, max_steps: int, alpha: float = ALPHA
 ) -> list[list[Hypothesis]]:
-    """Follow the `beam` likeliest beginnings of each source; the `n_best` hypotheses of each, the best first.
+    """The `n_best` hypotheses of each source, best first, from following its `beam` likeliest beginnings.
 
-    A source is done when no beginning that is followed can score higher than the worst of its `n_best`, whatever comes
-    after it. Where fewer have ended after `max_steps`, beginnings fill up the number. `first` is as in `greedy_search`.
+    A source is done when no beginning can come to score higher than the worst of its `n_best`. Where fewer have ended
+    after `max_steps`, beginnings fill up the number. The other arguments are those of `greedy_search`.
+
+    Raises:
+        ValueError, TypeError: `beam`, `n_best`, `max_steps` or `alpha` is out of its range, or no number.
     """
     _check(beam, n_best, max_steps, alpha)
     ended: list[list[Hypothesis]] = [[] for _ in range(len(first))]
@@ -141,7 +151,7 @@ def _penalty(length: int, alpha: float) -> float:
 
 
 def _worst(ended: list[Hypothesis], n_best: int) -> float:
-    """What a further hypothesis has to score more than, to be among the best."""
+    """The score that a further hypothesis has to exceed to be among the best."""
     return sorted((each.score for each in ended), reverse=True)[n_best - 1] if len(ended) >= n_best else -math.inf
 
 

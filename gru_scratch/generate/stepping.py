@@ -1,4 +1,4 @@
-"""One token at a time through a model, in buffers made once: what generation spends its time in.
+"""One token at a time through a model, in buffers that are made once: the inner loop of generation.
 
 Calling a layer for a single step costs more than the step: arguments are checked, results allocated, and the input is
 multiplied by its weights although a token only picks a row of them. Here all that is done once, beforehand; a step is
@@ -30,16 +30,16 @@ from gru_scratch.layers.stack import Parameters
 from gru_scratch.models.language import RNNModel
 
 TABLE_SIZE = 1 << 24
-"""The most numbers that the input's pre-activations of all tokens, (V, G * H), may be, to be kept as a table."""
+"""The input's pre-activations of all tokens, (V, G * H), are kept as a table if they are at most this many numbers."""
 
 Product = Callable[[Tensor], Tensor]
-"""From rows, or from tokens, to rows in a buffer of its own: what the last call gave is written over."""
+"""A function from rows, or from tokens, to rows in its own buffer, which every call overwrites."""
 
 
 class Stepper:
-    """A model in evaluation, reading ``batch_size`` sequences side by side; its state is carried from call to call.
+    """A model in evaluation mode that reads ``batch_size`` sequences side by side, its state carried from call to call.
 
-    It takes the parameters as they are when it is made: make a new one after they have changed. No gradient flows.
+    It reads the parameters when it is made: make a new one after they have changed. No gradient flows.
     """
 
     @torch.inference_mode()
@@ -68,7 +68,7 @@ class Stepper:
 
     @torch.inference_mode()
     def score(self, tokens: Tensor) -> Tensor:
-        """Read a token of each sequence, (B,) → the scores of the next, (B, V), which the next call writes over."""
+        """Read a token of each sequence, (B,) → the scores of the next, (B, V), which the next call overwrites."""
         return self._score(self._advance(tokens))
 
     def _advance(self, tokens: Tensor) -> Tensor:
@@ -79,14 +79,14 @@ class Stepper:
 
     @property
     def state(self) -> Any:
-        """The state as the layer returns it: (L, B, P or H), or a tuple of such."""
+        """The state as the layer returns it: (L, B, P or H), or a tuple of them."""
         states = tuple(torch.stack(each) for each in zip(*(layer.state for layer in self._layers), strict=True))
         return states[0] if len(states) == 1 else states
 
 
 def can_step(model: object) -> TypeGuard[RNNModel]:
-    """Whether a :class:`Stepper` computes what calls of ``model`` do: a layer in one direction, without a
-    subclass, a hook or autocast that would have a part in it."""
+    """Whether a :class:`Stepper` computes the same as calls of ``model``: for a layer in one direction, without a
+    subclass, hook or autocast that would change the result."""
     if not (isinstance(model, RNNModel) and type(model).forward is RNNModel.forward):
         return False
     layer = model.rnn
@@ -157,14 +157,14 @@ class _Layer:
         return output
 
     def _by_equations(self) -> None:
-        """The cell's own equations, for a cell without a loop in place."""
+        """Make a step by the cell's own equations, for a cell without an in-place loop."""
         cell, state, weight = self.cell, self.state, self.weights.weight_hh
         self.made.clear()
         masks = cell.draw_masks((1, len(state[0]), self.weights.hidden_size), False, weight) if cell.masks else {}
         extras = {**self.own, **{name: mask[0] for name, mask in masks.items()}}
         new, _ = cell.step(self.x, self.W, state, **extras)
         first, *others = new
-        # Copies: what a cell returns may lie in a buffer, or in the state before.
+        # Copies: what a cell returns may share memory with a buffer, or with the previous state.
         self.state = cell.states(self.project(first).clone(), *(s.clone() for s in others))
 
     def _take(self, product: int, place: int, vector: Tensor) -> Tensor:
@@ -195,7 +195,7 @@ def _product(weight: Tensor, bias: Tensor | None, out: Tensor) -> Product:
 
 
 def _reader_of_tokens(weights: LayerWeights, embedding: nn.Embedding | None, out: Tensor) -> Product:
-    """``x W_x + b`` of tokens (B,), in ``out``: where the vocabulary is not too large, a row of a table made once."""
+    """``x W_x + b`` of tokens (B,), in ``out``: if the vocabulary is not too large, a row of a table made once."""
     vectors = None if embedding is None else embedding.weight
     vocab_size = weights.weight_ih.shape[1] if vectors is None else len(vectors)
     if vocab_size * len(weights.weight_ih) <= TABLE_SIZE:

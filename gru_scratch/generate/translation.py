@@ -1,4 +1,4 @@
-"""Sentences through a trained translator: their translations, with scores, and what attention reads meanwhile."""
+"""Sentences through a trained translator: their translations, with scores, and the weights of attention."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gru_scratch.text.pair_batches import BOS, EOS, Language, pad
 
 SENTENCES_AT_A_TIME = 128
 RESERVE = 20
-"""A translation may have twice as many tokens as its source, and so many more."""
+"""A translation may have twice as many tokens as its source, and this many more."""
 
 
 @dataclass(frozen=True)
@@ -23,14 +23,14 @@ class Translation:
 
     text: str
     tokens: list[int]
-    """Of the target language; `<eos>` is the last, unless the search ended before it."""
+    """The tokens of the target language; the last is `<eos>`, unless the search ended before it."""
     log_probability: float
     score: float
     """The log-probability, normalised for the length."""
 
 
 def decode_greedily(model: Translator, source: Tensor, lengths: Tensor) -> list[list[int]]:
-    """The tokens of a translation of each source (B, S), the likeliest taken each time."""
+    """The token indices of a translation of each source (B, S), by greedy search."""
     found = greedy_search(TranslatorDecoding(model, source, lengths), _first(source), max_steps=_most_steps(source))
     return [each.tokens for each in found]
 
@@ -49,9 +49,10 @@ def translate(
 
         translate(run.model, run.source, run.target, ["twenty-one"], beam=5, n_best=3)
 
-    The model is to be in evaluation mode. Words that the source vocabulary lacks are read as `<unk>`.
+    The model must be in evaluation mode. Words that the source vocabulary lacks are read as `<unk>`.
 
-    Raises ValueError for a sentence without a token, and as `beam_search`.
+    Raises:
+        ValueError: a sentence has no token; or as `beam_search`.
     """
     for sentence in sentences:
         if not source.tokens(sentence):
@@ -73,9 +74,10 @@ def translate(
 def attention(
     model: Translator, source: Language, target: Language, sentence: str, translation: Translation
 ) -> tuple[list[str], list[str], Tensor]:
-    """The tokens of a sentence and of its translation, `<eos>` included, and what each of these reads of those, (T, S).
+    """The tokens of a sentence, those of its translation, both with `<eos>`, and the attention weights (T, S).
 
-    Raises ValueError if the model has no attention.
+    Raises:
+        ValueError: the model has no attention.
     """
     device = next(model.parameters()).device
     rows, lengths = (each.to(device) for each in pad([source.encode(sentence)]))

@@ -1,4 +1,4 @@
-"""Layers that drop in for those of ``torch.nn``, and :class:`Recurrent`, which makes a layer of any cell."""
+"""Drop-in replacements for the recurrent layers of ``torch.nn``, and :class:`Recurrent`, a layer of any cell."""
 
 from gru_scratch.layers.namesakes import GRU, LSTM, RNN
 from gru_scratch.layers.one_step import GRUCell, LSTMCell, RNNCell

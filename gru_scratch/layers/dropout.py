@@ -1,4 +1,4 @@
-"""Dropout: of what a layer puts out, afresh at every step or the same units at all of them; and of its weights.
+"""Dropout of a layer's outputs, other units at every step or the same at all steps; and of its recurrent weights.
 
 On a CPU, `F.dropout` takes most of its time for its random numbers; uniform numbers and a comparison take a third.
 """
@@ -26,12 +26,12 @@ def dropout(outputs: Tensor, p: float, training: bool, masks: DropoutMasks = "to
 
 
 def keep(like: Tensor, p: float) -> Tensor:
-    """What to multiply by: of the shape of ``like``, 0 with probability ``p``, else 1 / (1 - p)."""
+    """The mask to multiply with, of the shape of ``like``: 0 with probability ``p``, else 1 / (1 - p)."""
     return (torch.rand_like(like, dtype=torch.float32) >= p).to(like.dtype).div_(1 - p)
 
 
 def check_dropout(masks: str, weight_dropout: float) -> None:
-    """ValueError unless there are masks of that name and the probability leaves some weights."""
+    """Raise ValueError unless there are masks of that name and the probability is below 1."""
     if masks not in get_args(DropoutMasks):
         raise ValueError(
             f"dropout_masks must be one of {', '.join(map(repr, get_args(DropoutMasks)))}, received {masks!r}"

@@ -1,4 +1,4 @@
-"""The dtype a layer computes in: its own, or under autocast the one that ``torch.nn``'s layer comes to."""
+"""The dtype a layer computes in: its own, or under autocast the one that the layer of ``torch.nn`` would have."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NAMES = {
     torch.float64: "Double",
     torch.complex64: "ComplexFloat",
 }
-"""Names in PyTorch's own messages."""
+"""The names of dtypes in PyTorch's messages."""
 
 
 def autocasts(device: str) -> bool:
@@ -27,7 +27,7 @@ def autocasts(device: str) -> bool:
 
 
 def autocast_type(inputs: Tensor, states: Sequence[Tensor], weight: Tensor) -> torch.dtype | None:
-    """The lower precision that autocast asks for; None where it is off or leaves things alone: float64 is at work."""
+    """The dtype that autocast asks for; None where it is off or does not act, as on float64."""
     device = inputs.device.type
     if not autocasts(device) or any(x.dtype == torch.float64 for x in (inputs, *states, weight)):
         return None
@@ -35,15 +35,15 @@ def autocast_type(inputs: Tensor, states: Sequence[Tensor], weight: Tensor) -> t
 
 
 def check_types(inputs: Tensor, states: Sequence[Tensor], weight: Tensor) -> None:
-    """RuntimeError unless input (tokens aside) and states have the parameters' dtype, in PyTorch's words."""
+    """Raise PyTorch's RuntimeError unless input (tokens aside) and states have the dtype of the parameters."""
     for x in (inputs, *states) if is_dense(inputs) else states:
         if x.dtype != weight.dtype:
-            found, expected = (_NAMES.get(t, str(t)) for t in (x.dtype, weight.dtype))
-            raise RuntimeError(f"mat1 and mat2 must have the same dtype, but got {found} and {expected}")
+            received, expected = (_NAMES.get(t, str(t)) for t in (x.dtype, weight.dtype))
+            raise RuntimeError(f"mat1 and mat2 must have the same dtype, but got {received} and {expected}")
 
 
 def check_devices(inputs: Tensor, states: Sequence[Tensor], weight: Tensor) -> None:
-    """RuntimeError unless all are on the input's device, in PyTorch's words."""
+    """Raise PyTorch's RuntimeError unless all are on the device of the input."""
     for name, x in (*(("hidden", s) for s in states), ("parameter", weight)):
         if x.device != inputs.device:
             raise RuntimeError(

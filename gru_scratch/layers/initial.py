@@ -1,7 +1,7 @@
-"""Initial values of recurrent layers and of models made of them, other than those that a layer draws by itself.
+"""Initial values of recurrent layers and models, other than those that a layer draws when it is made.
 
-Which gate carries a state from step to step, and with which sign, is what a cell's ``carry`` declares; ``torch.nn``'s
-own layers go by the cells that have their equations.
+A cell's ``carry`` declares which gate carries a state from step to step, and with which sign; for the layers of
+``torch.nn`` it is that of the cell with the same equations.
 
 Legend: ``H`` hidden size, ``D`` input size, ``E`` embedding size.
 """
@@ -28,20 +28,20 @@ NAMESAKES: dict[str, type[Cell]] = {
     "GRU": GRUEquations,
     "LSTM": LSTMEquations,
 }
-"""The cells whose gates and carry those of ``torch.nn``'s layers are, by the layers' ``mode``."""
+"""The cells with the equations of the layers of ``torch.nn``, by the layers' ``mode``."""
 
 
 def initialise(model: nn.Module, weights: Weights) -> None:
-    """Draw all matrices anew, and set all biases to 0; a cell's own parameters stay as they are.
+    """Draw all matrices of a model again and set its biases to 0; a cell's own parameters stay as they are.
 
     Args:
         model: a layer, or a model with one recurrent layer.
-        weights: "book": N(0, 0.01). "orthogonal": each gate's recurrent block (H, H) is a random orthogonal matrix
-            (Saxe et al., 2014, arXiv:1312.6120), every other block is uniform as Glorot and Bengio (2010) have it,
-            embeddings are N(0, 1 / E). "torch": nothing is drawn, each layer has what it drew when it was made.
+        weights: "book": normal, with a standard deviation of 0.01. "orthogonal": each gate's recurrent block (H, H) is
+            a random orthogonal matrix (Saxe et al., 2014, arXiv:1312.6120), every other block is uniform by the rule
+            of Glorot and Bengio (2010), embeddings have variance 1 / E. "torch": nothing changes.
 
     Raises:
-        ValueError: an unknown choice.
+        ValueError: ``weights`` is none of the three.
     """
     if weights not in ("book", "orthogonal", "torch"):
         raise ValueError(f"weights must be 'book', 'orthogonal' or 'torch', received {weights!r}")
@@ -53,19 +53,19 @@ def initialise(model: nn.Module, weights: Weights) -> None:
 
 
 def initialise_layer(layer: Recurrent, weights: Weights, gate_bias: GateBias, span: int) -> None:
-    """Give a layer of one depth and direction initial values that let it remember for long.
+    """Give a single layer in one direction initial values with which it remembers for long.
 
     Args:
-        layer: drawn from PyTorch's global generator, the recurrent weights first.
+        layer: its values are drawn from PyTorch's global generator, the recurrent weights first.
         weights: as in :func:`initialise`.
-        gate_bias: what the bias of the carrying gate gets, with the sign that keeps the state. "one": 1 (Gers et al.,
-            2000; Jozefowicz et al., 2015, for the LSTM's forget gate). "chrono": log(u), u ~ U(1, span), one for each
-            unit, so that units forget over 1 to ``span`` steps; a gate apart that writes gets its negative (Tallec and
-            Ollivier, 2018, arXiv:1804.11188). "zero": what ``weights`` left, as for cells in which no gate carries.
-        span: at least 1 step.
+        gate_bias: the bias of the carrying gate, with the sign that keeps the state. "one": 1 (Gers et al., 2000;
+            Jozefowicz et al., 2015, for the LSTM's forget gate). "chrono": log(u), u ~ U(1, span), one for each unit,
+            so that units forget over 1 to ``span`` steps; a separate gate that writes gets its negative (Tallec and
+            Ollivier, 2018, arXiv:1804.11188). "zero": unchanged, as for cells in which no gate carries a state.
+        span: the number of steps to remember, at least 1.
 
     Raises:
-        ValueError: an unknown choice, or a span below 1.
+        ValueError: an unknown ``weights`` or ``gate_bias``, or a span below 1.
     """
     if gate_bias not in ("chrono", "one", "zero"):
         raise ValueError(f"gate_bias must be 'chrono', 'one' or 'zero', received {gate_bias!r}")
@@ -107,12 +107,12 @@ def add_forget_bias(model: nn.Module, value: float) -> None:
 
 
 def recurrent_layers(model: nn.Module) -> Iterator[Any]:
-    """The recurrent layers of a model, ours and ``torch.nn``'s."""
+    """The recurrent layers of a model, those of this package and of ``torch.nn``."""
     return (module for module in model.modules() if isinstance(module, (RecurrentLayer, nn.RNNBase)))
 
 
 def cell_of(layer: nn.Module) -> Cell | type[Cell]:
-    """The cell whose ``gates`` and ``carry`` a layer's are."""
+    """The cell that declares the ``gates`` and the ``carry`` of a layer."""
     return layer.cell if isinstance(layer, RecurrentLayer) else NAMESAKES[str(layer.mode)]
 
 
@@ -124,12 +124,12 @@ def rows_of_gate(param: Tensor, gates: tuple[str, ...], gate: str, hidden_size: 
 
 @torch.no_grad()
 def _draw(name: str, param: Tensor, weights: Weights, hidden_size: int) -> None:
-    """A parameter by its name: a recurrent layer's ``weight_ih_l0``, ``weight_hh_l0`` ..., or another's ``weight``."""
+    """Draw the parameter of a name: ``weight_ih_l0`` and so on of a recurrent layer, or ``weight`` of another one."""
     matrix = name.rpartition(".")[2].rpartition("_l")[0]
     if "bias" in name:
         param.zero_()
     elif not (matrix.startswith("weight_") or name.endswith("weight")):
-        return  # a cell's own
+        return  # a parameter of the cell itself
     elif weights == "book":
         param.normal_(0.0, 0.01)
     elif name.endswith("embedding.weight"):
@@ -146,7 +146,7 @@ def _draw(name: str, param: Tensor, weights: Weights, hidden_size: int) -> None:
 
 @torch.no_grad()
 def _set_bias(layer: Recurrent, gate: str, bias: Tensor) -> None:
-    """The two biases of a gate act as their sum: the first gets the value, the second, where there is one, 0."""
+    """Set the bias of a gate: of two biases, which act as their sum, the first gets the value and the second 0."""
     biases, multiplied = dict(layer.named_parameters()), layer.cell.recurrence.gates
     rows_of_gate(biases["bias_ih_l0"], layer.cell.gates, gate, layer.hidden_size).copy_(bias)
     if gate in multiplied:

@@ -1,4 +1,4 @@
-"""What every layer does around its engine: look at the input, lay it out, and give it back as it came.
+"""What every layer does around its engine: check the input, bring it into the engines' layout, and restore its own.
 
 Legend: ``T`` steps, ``B`` batch, ``D`` input size, ``H`` hidden size, ``P`` size of the projected state, ``L`` layers.
 """
@@ -27,7 +27,7 @@ TOKEN_TYPES = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
 class RecurrentLayer(Runner):
-    """The forward pass of a layer, mixed into a module that has the parameters and, as ``torch.nn``'s, the checks."""
+    """The forward pass of a layer: a mixin for a module that has the parameters and the checks of ``torch.nn``."""
 
     accepts_tokens = True
     input_size: int
@@ -39,7 +39,7 @@ class RecurrentLayer(Runner):
     def initial_state(
         self, batch_size: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
     ) -> Any:
-        """The state to start from where none is given: zeros (L * directions, B, P or H), or a tuple of such."""
+        """The state to start from where none is given: zeros (L * directions, B, P or H), or a tuple of them."""
         rows = self.num_layers * (2 if self.bidirectional else 1)
         sizes = [self.hidden_size] * len(self.cell.states._fields)
         sizes[0] = self.proj_size or self.hidden_size
@@ -59,22 +59,21 @@ class RecurrentLayer(Runner):
         Args:
             input: (T, B, D); (B, T, D) with ``batch_first``; (T, D) for one sequence; or a ``PackedSequence``. Integers
                 of one dimension less are token indices, the same as one-hot vectors of size D.
-            hx: the initial state, (L * directions, B, P or H), or (L * directions, P or H) for one sequence; a tuple of
-                such for a cell of several states; None: zeros.
+            hx: the initial state, (L * directions, B, P or H), or (L * directions, P or H) for one sequence; for a cell
+                with several states a tuple of them; None: zeros.
             lengths: (B,), the sequences' lengths in any order, 0 allowed: past its length a sequence's input is not
                 read, its outputs are zero and its state stays.
-            resets: (T, B), (B, T) with ``batch_first``, or (T,), of booleans: where it is true the sequence starts
-                anew, so that its state before that step is zero. In the backward direction nothing passes from that
-                step to the one before it. As ``is_init`` of TorchRL: true at the first step of an episode, where
-                ``done`` is true at the last step of the one before.
-            reset_to: "zero" (what the layer starts from where ``hx`` is None), or "hx": the given initial state.
+            resets: booleans (T, B), (B, T) with ``batch_first``, or (T,): where true, the state is cleared before that
+                step, so that a new sequence starts there. In the backward direction nothing passes from that step to
+                the one before it. Like ``is_init`` of TorchRL, it is true at the first step of an episode.
+            reset_to: the state after a reset: "zero", where the layer starts without ``hx``, or "hx", the given one.
 
         Returns:
             The outputs of the last layer, in the layout of ``input``, (..., directions * (P or H)); the final state.
 
         Raises:
-            ValueError, RuntimeError: as ``torch.nn``'s layers; ValueError for lengths or tokens out of range, for
-                resets of another shape or beside a ``PackedSequence``.
+            ValueError, RuntimeError: as the layers of ``torch.nn``; ValueError for lengths or tokens out of range, for
+                resets of a wrong shape, and for lengths or resets beside a ``PackedSequence``.
             TypeError: lengths are not integers, or resets not booleans.
         """
         if isinstance(input, Proxy):
@@ -98,14 +97,14 @@ class RecurrentLayer(Runner):
         resets: Tensor | None = None,
         reset_to: ResetTo = "zero",
     ) -> Any:
-        """Every state of the last layer after every step: the LSTM's memory cells too, with gradients.
+        """Every state of the last layer after every step, differentiable: of an LSTM the memory cells, too.
 
-        The last layer runs by the textbook loop. Arguments and errors are those of :meth:`forward`, but for packed
+        The last layer runs on the engine "textbook". Arguments and errors are those of :meth:`forward`, without packed
         sequences.
 
         Returns:
-            A tensor, in the layout of ``input``, (..., directions * (P or H)), for a cell of one state; a tuple of such
-            for more. The first is what :meth:`forward` puts out.
+            A tensor in the layout of ``input``, (..., directions * (P or H)), or for a cell with several states a tuple
+            of them. The first is what :meth:`forward` returns.
         """
         every, _ = self._forward_padded(input, hx, lengths, resets, reset_to, self._run_stack_for_states)
         directions = 2 if self.bidirectional else 1
@@ -122,7 +121,7 @@ class RecurrentLayer(Runner):
         reset_to: ResetTo,
         run: RunStack,
     ) -> tuple[Tensor, Any]:
-        """Look at the input, run, and give the outputs back as it came."""
+        """Check the input, run the layers, and return the outputs in the layout of the input."""
         parameters = self._parameters_of_a_call()
         tokens = input.dim() < 3 and input.dtype in TOKEN_TYPES
         batched = input.dim() == 3 - tokens
@@ -152,7 +151,7 @@ class RecurrentLayer(Runner):
         return _batch_first(outputs) if self.batch_first else outputs, self._join(states)
 
     def _forward_packed(self, input: PackedSequence, hx: Any) -> tuple[PackedSequence, Any]:
-        """Pad by one indexed copy, run, and take the packed rows back by another."""
+        """Pad the sequences by one indexed copy, run the layers, and pack the outputs by another."""
         data, batch_sizes, sorted_indices, unsorted_indices = input
         parameters = self._parameters_of_a_call()
         tokens = data.dtype in TOKEN_TYPES and data.dim() == 1
@@ -184,15 +183,15 @@ class RecurrentLayer(Runner):
             raise ValueError(f"lengths needs a batch of sequences, received one of shape {tuple(input.shape)}")
 
     def _with_batch(self, hx: Any, batched: bool) -> Any:
-        """The initial state with a batch dimension; RuntimeError unless it has one exactly where the input has."""
+        """The initial state with a batch dimension; RuntimeError if only one of input and state has one."""
         dims = 3 if batched else 2
         kind = f"For {'batched 3-D' if batched else 'unbatched 2-D'} input"
         states = self._split(hx)
         if any(s.dim() != dims for s in states):
             if len(states) == 1:
                 raise RuntimeError(f"{kind}, hx should also be {dims}-D but got {hx.dim()}-D tensor")
-            found = ", ".join(f"{s.dim()}-D" for s in states)
-            raise RuntimeError(f"{kind}, hx and cx should also be {dims}-D but got ({found}) tensors")
+            received = ", ".join(f"{s.dim()}-D" for s in states)
+            raise RuntimeError(f"{kind}, hx and cx should also be {dims}-D but got ({received}) tensors")
         return hx if batched else self._join([s.unsqueeze(1) for s in states])
 
 
@@ -202,7 +201,7 @@ def _batch_first(outputs: Tensor) -> Tensor:
 
 
 def _as_one_hot(tokens: Tensor, parameters: list[list[Parameters]]) -> Tensor:
-    """A stand-in for checks: the shape and type of the one-hot vectors, in no memory."""
+    """A tensor for checks with the shape and dtype of the one-hot vectors, which takes no memory."""
     weight = parameters[0][0].weights.weight_ih
     return weight.new_empty(1).expand(*tokens.shape, weight.shape[1])
 

@@ -1,4 +1,4 @@
-"""``RNN``, ``GRU`` and ``LSTM``: the layers of ``torch.nn``, with the recurrence computed here.
+"""``RNN``, ``GRU`` and ``LSTM``: the layers of ``torch.nn``, with the recurrence computed by this package's engines.
 
 They subclass their namesakes for all that is not recurrence: constructor, parameters, checks, ``repr``, serialisation.
 """
@@ -29,7 +29,7 @@ let_the_compiler_into(RecurrentLayer)
 
 
 class _Namesake(RecurrentLayer, nn.RNNBase):
-    """What the three share."""
+    """The base of the three layers."""
 
     def __init__(
         self,
@@ -48,21 +48,21 @@ class _Namesake(RecurrentLayer, nn.RNNBase):
         return as_namesake(self)
 
     def layer_parameters(self) -> list[list[Parameters]]:
-        """The parameters as they are now: a weight may have been replaced, parametrised or pruned."""
+        """The current parameters: a weight may have been replaced, parametrised or pruned."""
         directions = 2 if self.bidirectional else 1
-        found = [Parameters(self._weights(names), {}) for names in self._all_weights]
-        return [found[k : k + directions] for k in range(0, len(found), directions)]
+        parameters = [Parameters(self._weights(names), {}) for names in self._all_weights]
+        return [parameters[k : k + directions] for k in range(0, len(parameters), directions)]
 
     def _weights(self, names: list[str]) -> LayerWeights:
         return LayerWeights(**{name.rpartition("_l")[0]: getattr(self, name) for name in names})
 
     def check_input(self, input: Tensor, batch_sizes: Tensor | None) -> None:
         if not torch.compiler.is_compiling():
-            self._update_flat_weights()  # where the check finds the weights' type
+            self._update_flat_weights()  # where the check looks for the dtype of the weights
         super().check_input(input, batch_sizes)
 
     def flatten_parameters(self) -> None:
-        """Do nothing: weights need no layout of their own here."""
+        """Do nothing: the engines need no flat weights."""
 
     def extra_repr(self) -> str:
         defaults = {"engine": "auto", "dropout_masks": "torch", "weight_dropout": 0.0}
@@ -140,13 +140,15 @@ class LSTM(_Namesake, nn.LSTM):
 
     def check_forward_args(self, input: Tensor, hidden: Any, batch_sizes: Tensor | None) -> None:
         if batch_sizes is not None and not is_any_autocast_enabled():
-            check_types(input, hidden, self.all_weights[0][0])  # nn.LSTM looks at a packed batch later, in other words
+            check_types(
+                input, hidden, self.all_weights[0][0]
+            )  # nn.LSTM checks a packed batch later, with another message
         super().check_forward_args(input, hidden, batch_sizes)
 
     def autocast_types(
         self, low: torch.dtype, states: Sequence[torch.dtype], device: str, packed: bool
     ) -> list[torch.dtype]:
         memory = torch.promote_types(states[1], low)
-        if device == "cuda" or not (packed or self.proj_size):  # nn.LSTM has one kernel for the whole there
+        if device == "cuda" or not (packed or self.proj_size):  # there nn.LSTM has one kernel for the whole sequence
             return [low, low]
         return [low, memory] if self.proj_size else [memory, memory]

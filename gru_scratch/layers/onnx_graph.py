@@ -1,7 +1,7 @@
-"""A layer in a graph that ``torch.onnx.export`` writes: ONNX' own operators GRU, LSTM and RNN, of any length and batch.
+"""A layer in a graph that ``torch.onnx.export`` writes: ONNX's operators GRU, LSTM and RNN, for any length and batch.
 
-Both exporters are served. The newer (``dynamo=True``) takes any operator by its name; the older traces an autograd
-function that says which operator it is.
+Both exporters work. The newer (``dynamo=True``) accepts any operator by its name; the older traces an autograd function
+whose ``symbolic`` names the operator.
 
 Legend: ``T`` steps, ``B`` batch, ``D`` input size, ``H`` hidden size, ``L`` layers.
 """
@@ -23,22 +23,22 @@ from gru_scratch.layers.ragged import Ragged
 from gru_scratch.layers.stack import Parameters
 
 VERSION = 14
-"""The oldest form of the operators that has all that is needed here, and the one that most opsets mean."""
+"""The oldest version of the operators that has all that is needed here, and the one in most opsets."""
 
 
 def check_call(input: Any, resets: Tensor | None) -> None:
-    """ValueError, with what to do instead, for a call that ONNX' operators cannot serve."""
+    """Raise ValueError, with what to do instead, for a call that the operators of ONNX cannot compute."""
     if isinstance(input, PackedSequence):
         raise ValueError("ONNX has no packed sequences: call the layer with the padded batch and lengths=")
     if resets is not None:
-        raise ValueError("ONNX' operators have no resets: call the layer for each piece, with the state to start from")
+        raise ValueError("ONNX's operators have no resets: call the layer for each piece, with the state to start from")
 
 
 def has_operator(layer: Any, inputs: Tensor) -> bool:
-    """Whether ONNX has an operator for ``layer``. Where it has none, the layer's steps are written out one by one.
+    """Whether ONNX has an operator for ``layer``; without one, the steps of the layer are written out one by one.
 
     Raises:
-        ValueError: there is no operator, and ``inputs`` may have any length, so that the steps cannot be written out.
+        ValueError: there is no operator, and the length of ``inputs`` is not fixed, so steps cannot be written out.
     """
     try:
         form_of(layer, peepholes=True)
@@ -63,9 +63,9 @@ def run_stack(
     ragged: Ragged | None,
     drop: Callable[[Tensor], Tensor],
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """An operator for each layer: the call, and the results, of :func:`gru_scratch.layers.stack.run_stack`.
+    """Write an operator for each layer; called like :func:`gru_scratch.layers.stack.run_stack`, with the same results.
 
-    Its numbers are those of the graph that is written; while it is written they are nothing in particular.
+    While the graph is written the results have the right shapes, and no meaningful values.
     """
     form = form_of(layer, peepholes=True)
     attributes = operator_attributes(layer, form)
@@ -80,7 +80,7 @@ def run_stack(
         start = [state[depth * count : (depth + 1) * count] for state in states]
         peepholes = [] if P is None else [P]
         outputs, *final = _operator(form.kind, attributes, [inputs, W, R, B, lengths, *start, *peepholes])
-        if lengths is not None:  # an operator leaves zeros where it has read nothing
+        if lengths is not None:  # the operator leaves zeros past a sequence's end
             final = [torch.where((lengths > 0).unsqueeze(-1), s, s_0) for s, s_0 in zip(final, start, strict=True)]
         finals.append(final)
         inputs = outputs.transpose(1, 2).flatten(2)  # (T, directions, B, H) → (T, B, directions * H)
@@ -90,7 +90,7 @@ def run_stack(
 
 
 def _operator(kind: str, attributes: Mapping[str, Any], inputs: Sequence[Tensor | None]) -> Sequence[Tensor]:
-    """Outputs (T, directions, B, H) and final states (directions, B, H)."""
+    """The outputs (T, directions, B, H) and the final states (directions, B, H) of an operator."""
     if not torch.compiler.is_exporting():
         return _Traced.apply(kind, attributes, *inputs)  # type: ignore[no-any-return, no-untyped-call]
     x, state = inputs[0], inputs[5]
@@ -122,5 +122,5 @@ class _Traced(torch.autograd.Function):
 
 
 def _letter(value: Any) -> str:
-    """How the older exporter is told an attribute's type."""
+    """The letter by which the older exporter knows the type of an attribute."""
     return "i" if isinstance(value, int) else "s"

@@ -1,4 +1,4 @@
-"""Sequences of different lengths as the engines take them: time first, padded at the end, longest sequence first.
+"""Sequences of different lengths in the engines' layout: time first, padded at the end, longest sequence first.
 
 Legend: ``T`` steps, ``B`` batch, ``N`` steps of all sequences together.
 """
@@ -17,14 +17,14 @@ from gru_scratch.engines.torch_private import assert_in_graph, is_batched
 class Ragged(NamedTuple):
     """The lengths of a batch, and how it was sorted."""
 
-    lengths: Tensor  # (B,), falling
-    order: Tensor | None  # (B,), where the caller has the sequence that stands here; None: they stand as they came
+    lengths: Tensor  # (B,), descending
+    order: Tensor | None  # (B,), the place of each sequence in the caller's batch; None: unchanged
     back: Tensor | None  # (B,), the inverse of order
 
     def pick(self, x: Tensor, batch_first: bool) -> Tensor:
         """The caller's batch, (T, B, ...) or (B, T, ...) → (T, B, ...), longest first, zero past a sequence's end.
 
-        One indexed copy. What stands past the end is not read, so that it may be anything.
+        It is one indexed copy. Values past a sequence's end are not read, so that they may be anything.
         """
         steps, batch = x.shape[1::-1] if batch_first else x.shape[:2]
         time, which = self._grid(steps)
@@ -44,19 +44,19 @@ class Ragged(NamedTuple):
         return x if self.back is None else x.index_select(1, self.back)
 
     def flip_rows(self, steps: int) -> Tensor:
-        """(T * B,): each sequence back to front within its length, as rows of (T * B, ...)."""
+        """The rows (T * B,) that reverse each sequence within its length, in a batch seen as (T * B, ...)."""
         time, which = self._grid(steps)
         flipped = torch.where(time < self.lengths, self.lengths - 1 - time, time)
         return (flipped * len(self.lengths) + which).view(-1)
 
     def _grid(self, steps: int) -> tuple[Tensor, Tensor]:
-        """(T, 1) steps and (B,) sequences."""
+        """The numbers of the steps, (T, 1), and of the sequences, (B,)."""
         device = self.lengths.device
         return torch.arange(steps, device=device).unsqueeze(1), torch.arange(len(self.lengths), device=device)
 
 
 def flip(x: Tensor, rows: Tensor | None) -> Tensor:
-    """(T, B, ...) back to front: by the rows of :meth:`Ragged.flip_rows`, or all of it."""
+    """Reverse (T, B, ...) in time: by the rows of :meth:`Ragged.flip_rows`, or all sequences over all steps."""
     return x.flip(0) if rows is None else x.flatten(0, 1).index_select(0, rows).view_as(x)
 
 
@@ -64,29 +64,31 @@ def check_lengths(lengths: Tensor | Sequence[int], batch: int, steps: int, devic
     """``lengths`` as a tensor (B,) of int64 on ``device``.
 
     Raises:
-        TypeError: they are not whole numbers.
+        TypeError: they are not integers.
         ValueError: there is not one for each sequence, or one is below 0 or above the number of steps.
     """
-    found = torch.as_tensor(lengths, device=device)
-    if found.numel() == 0:
-        found = found.long()  # an empty list is one of any type
-    if found.is_floating_point() or found.is_complex() or found.dtype == torch.bool:
-        raise TypeError(f"lengths must be integers, received {found.dtype}")
-    if found.shape != (batch,):
-        raise ValueError(f"lengths must have shape ({batch},), one for each sequence, received {tuple(found.shape)}")
+    given = torch.as_tensor(lengths, device=device)
+    if given.numel() == 0:
+        given = given.long()  # an empty list becomes a tensor of float32
+    if given.is_floating_point() or given.is_complex() or given.dtype == torch.bool:
+        raise TypeError(f"lengths must be integers, received {given.dtype}")
+    if given.shape != (batch,):
+        raise ValueError(f"lengths must have shape ({batch},), one for each sequence, received {tuple(given.shape)}")
     if torch.onnx.is_in_onnx_export():
-        return found.long()  # a graph that is written has no lengths yet
-    inside = ((found >= 0) & (found <= steps)).all()
+        return given.long()  # a graph that is being written has no values to check
+    inside = ((given >= 0) & (given <= steps)).all()
     if torch.compiler.is_compiling():
         assert_in_graph(inside, f"lengths must be between 0 and {steps}")
-    elif found.device.type != "meta" and not is_batched(found) and not inside:
-        raise ValueError(f"lengths must be between 0 and {steps}, received {found.tolist()}")
-    return found.long()
+    elif given.device.type != "meta" and not is_batched(given) and not inside:
+        raise ValueError(f"lengths must be between 0 and {steps}, received {given.tolist()}")
+    return given.long()
 
 
 def from_lengths(lengths: Tensor, steps: int) -> Ragged | None:
     """Sort by length; None where every sequence has all the steps."""
-    looks = not torch.compiler.is_compiling() and lengths.device.type == "cpu"  # elsewhere a look would wait
+    looks = (
+        not torch.compiler.is_compiling() and lengths.device.type == "cpu"
+    )  # reading values would wait for another device
     looks = looks and not is_batched(lengths)
     if looks and bool((lengths == steps).all()):
         return None
@@ -97,29 +99,29 @@ def from_lengths(lengths: Tensor, steps: int) -> Ragged | None:
 
 
 def packed_lengths(batch_sizes: Tensor, total: int) -> Tensor:
-    """(B,), falling, from the number of sequences that go on at each step (T,).
+    """The lengths (B,), descending, from the number of sequences that have each step, (T,).
 
     Raises:
-        RuntimeError: they grow, or do not add up to the ``total`` of rows.
+        RuntimeError: ``batch_sizes`` grow, or do not add up to the ``total`` number of rows.
     """
     if not torch.compiler.is_compiling():
         if (batch_sizes[1:] > batch_sizes[:-1]).any():
             raise RuntimeError(f"batch_sizes of a PackedSequence must not grow, received {batch_sizes.tolist()}")
-        if (found := int(batch_sizes.sum())) != total:
-            raise RuntimeError(f"batch_sizes of a PackedSequence must add up to its {total} rows, received {found}")
+        if (received := int(batch_sizes.sum())) != total:
+            raise RuntimeError(f"batch_sizes of a PackedSequence must add up to its {total} rows, received {received}")
     batch = torch.arange(int(batch_sizes[0]))
     return (batch_sizes.unsqueeze(1) > batch).sum(0)
 
 
 def padded_rows(batch_sizes: Tensor, lengths: Tensor) -> Tensor:
-    """(T * B,): for each place of the padded batch its row in the packed data; past its end a sequence's last row."""
+    """The row in the packed data for each place of the padded batch, (T * B,); past its end a sequence's last row."""
     first = batch_sizes.cumsum(0) - batch_sizes  # (T,), where a step's rows begin
     steps = torch.arange(len(batch_sizes)).unsqueeze(1).minimum(lengths - 1)  # (T, B)
     return (first[steps] + torch.arange(len(lengths))).view(-1)
 
 
 def packed_rows(batch_sizes: Tensor, total: int) -> Tensor:
-    """(N,): for each row of the packed data its place among the T * B of the padded batch."""
+    """The place in the padded batch, among T * B, of each row of the packed data, (N,)."""
     batch = int(batch_sizes[0])
     before = torch.arange(len(batch_sizes)) * batch - (batch_sizes.cumsum(0) - batch_sizes)
     return torch.arange(total) + before.repeat_interleave(batch_sizes, output_size=total)

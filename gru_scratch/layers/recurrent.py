@@ -1,4 +1,4 @@
-"""``Recurrent``: a layer of any cell, with the face of ``torch.nn``'s."""
+"""``Recurrent``: a layer of any cell, with the interface of the layers of ``torch.nn``."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from gru_scratch.layers.stack import Parameters
 
 
 class Recurrent(RecurrentLayer, nn.Module):
-    """A layer of a cell of one's own, with all that ``nn.LSTM`` has: depth, direction, dropout, packed sequences, ...
+    """A layer of any cell, with all that ``nn.LSTM`` has: depth, two directions, dropout, packed sequences, ...
 
-    Parameters are named as ``torch.nn``'s, the cell's own ``{name}_l{k}``, with ``_reverse`` for the other direction.
-    The initial values are ``torch.nn``'s, U(-1/√H, 1/√H), and those that the cell declares for its own. The state is a
-    tensor (L * directions, B, H) for a cell of one state, a tuple of such for more.
+    Parameters are named as in ``torch.nn``, the cell's own ``{name}_l{k}``, with ``_reverse`` for the other direction.
+    Initial values are drawn as in ``torch.nn``, from U(-1/√H, 1/√H); those of the cell's own parameters are declared by
+    the cell. The state is a tensor (L * directions, B, H), or for a cell with several states a tuple of them.
 
     Args:
         cell: a :class:`gru_scratch.cells.Cell` or its class.
@@ -38,15 +38,15 @@ class Recurrent(RecurrentLayer, nn.Module):
             differentiates; "builtin", the kernel of ``torch.nn``. They differ in speed alone. None: the one that the
             environment variable GRU_SCRATCH_ENGINE names, else "auto".
         zoneout: the probability that a unit keeps its old state for a step, or one for each state of the cell.
-        dropout_masks: of ``dropout``. "torch": those that ``nn.LSTM`` draws under the same seed; "quick": others, on a
-            CPU in a third of the time; "locked": the same units at every step of a sequence (Gal and Ghahramani, 2016,
-            arXiv:1512.05287).
-        weight_dropout: the probability, in training, of zeroing a recurrent weight for the whole of a call (Merity et
-            al., 2018, arXiv:1708.02182).
+        dropout_masks: how ``dropout`` draws. "torch": the masks that ``nn.LSTM`` draws under the same seed; "quick":
+            others, which on a CPU take a third of the time; "locked": the same units at every step of a sequence (Gal
+            and Ghahramani, 2016, arXiv:1512.05287).
+        weight_dropout: the probability, in training, of zeroing a recurrent weight for one call (Merity et al., 2018,
+            arXiv:1708.02182).
 
     Raises:
-        TypeError, ValueError: as ``nn.LSTM``; for what is no cell, a projection of a cell that has none, an unknown
-            engine, a probability out of range.
+        TypeError, ValueError: as ``nn.LSTM``; and if ``cell`` is no cell or cannot have a projected state, the engine
+            is unknown, or a probability is out of range.
     """
 
     def __init__(
@@ -131,13 +131,13 @@ class Recurrent(RecurrentLayer, nn.Module):
         return [[getattr(self, name) for name in names] for names in self._all_weights]
 
     def flatten_parameters(self) -> None:
-        """Do nothing, as ``torch.nn``'s layers do on a CPU."""
+        """Do nothing, as the layers of ``torch.nn`` on a CPU."""
 
     def layer_parameters(self) -> list[list[Parameters]]:
-        """The parameters as they are now."""
+        """The current parameters."""
         directions = 2 if self.bidirectional else 1
-        found = [self._named(names) for names in self._all_weights]
-        return [found[k : k + directions] for k in range(0, len(found), directions)]
+        parameters = [self._named(names) for names in self._all_weights]
+        return [parameters[k : k + directions] for k in range(0, len(parameters), directions)]
 
     def _named(self, names: list[str]) -> Parameters:
         named = {name.rpartition("_l")[0]: getattr(self, name) for name in names}
@@ -149,14 +149,14 @@ class Recurrent(RecurrentLayer, nn.Module):
     def initial_state(
         self, batch_size: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
     ) -> Any:
-        """The cell's own for every layer and direction: (L * directions, B, P or H), or a tuple of such."""
+        """The cell's initial state for every layer and direction: (L * directions, B, P or H), or a tuple of them."""
         one = self.cell.initial_state(batch_size, self.hidden_size, device=device, dtype=dtype)
         if self.proj_size:
             one = one._replace(**{one._fields[0]: one[0].new_zeros(batch_size, self.proj_size)})
         return self._join([s.expand(len(self._all_weights), *s.shape).contiguous() for s in one])
 
     def check_forward_args(self, input: Tensor, hidden: Any, batch_sizes: Tensor | None) -> None:
-        """The checks of ``torch.nn``'s layers."""
+        """Check input and state as the layers of ``torch.nn`` do."""
         weight = getattr(self, self._all_weights[0][0])
         if input.dtype != weight.dtype and not is_any_autocast_enabled():
             raise ValueError(
@@ -180,7 +180,7 @@ class Recurrent(RecurrentLayer, nn.Module):
                 raise RuntimeError(f"Expected {name} {expected}, got {list(state.size())}")
 
     def permute_hidden(self, hx: Any, permutation: Tensor | None) -> Any:
-        """The states in another order of the batch."""
+        """The states, with the batch in another order."""
         if permutation is None:
             return hx
         return self._join([s.index_select(1, permutation) for s in self._split(hx)])
@@ -213,7 +213,7 @@ def _check_options(
     dropout: float,
     proj_size: int,
 ) -> None:
-    """The checks of ``torch.nn``'s constructors, in their words."""
+    """Check the options as the constructors of ``torch.nn`` do, with their messages."""
     if not isinstance(dropout, numbers.Number) or isinstance(dropout, bool) or not 0 <= dropout <= 1:
         raise ValueError(
             "dropout should be a number in range [0, 1] representing the probability of an element being zeroed"
@@ -235,7 +235,7 @@ def _check_options(
 
 
 def _check_cell(cell: Cell, proj_size: int) -> None:
-    """What a layer cannot do with this cell."""
+    """Raise ValueError for a cell that cannot be projected, or whose parameters have names of the layer's."""
     if proj_size and not reads_of(cell).is_projectable(cell):
         raise ValueError(f"{cell!r} reads its first state, so a layer cannot project it: proj_size must be 0")
     reserved = set(LayerWeights._fields) & set(cell.params)

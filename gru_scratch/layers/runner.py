@@ -1,4 +1,4 @@
-"""A layer over a batch that is laid out: whole, ragged or cut; in its own dtype, or in that of autocast.
+"""Runs a layer on a batch in the engines' layout: of equal lengths, ragged, or cut at resets; with or without autocast.
 
 Legend: ``T`` steps, ``B`` batch, ``H`` hidden size, ``P`` size of the projected state, ``L`` layers.
 """
@@ -27,11 +27,11 @@ from gru_scratch.layers.stack import Parameters, run_stack
 RunStack: TypeAlias = Callable[
     [Tensor, Sequence[Tensor], list[list[Parameters]], Ragged | None], tuple[Tensor, Sequence[Tensor]]
 ]
-"""How the layers are run once all is checked and laid out."""
+"""A function that runs the layers on a batch that is checked and in the engines' layout."""
 
 
 class Runner:
-    """Runs the layers that a subclass has the parameters of."""
+    """Runs the layers whose parameters a subclass has."""
 
     engine: str = "auto"
     dropout_masks: DropoutMasks = "torch"
@@ -47,14 +47,14 @@ class Runner:
     training: bool
 
     def layer_parameters(self) -> list[list[Parameters]]:
-        """For each layer the parameters of its directions."""
+        """The parameters of each direction, for each layer."""
         raise NotImplementedError
 
     def explain_engine(self, input: Tensor | None = None) -> str:
-        """Which engine runs the layer here and now, and why: ``"native: it is the fastest, and serves"``.
+        """Which engine runs the layer on this machine, and why: ``"native: it is the fastest, and serves"``.
 
         Args:
-            input: what the layer would be called with; under autocast its device and dtype count, too.
+            input: an input of the layer; under autocast the choice depends on its device and dtype.
         """
         weights = self.layer_parameters()[0][0].weights
         if transformed() or weights.weight_ih.is_complex():
@@ -66,7 +66,7 @@ class Runner:
         return f"{choice.engine}: {choice.reason}"
 
     def _parameters_of_a_call(self) -> list[list[Parameters]]:
-        """The parameters; in training with the recurrent weights that ``weight_dropout`` leaves, drawn anew."""
+        """The parameters, in training with ``weight_dropout`` applied to the recurrent weights."""
         layers = self.layer_parameters()
         if not (self.training and self.weight_dropout):
             return layers
@@ -75,7 +75,7 @@ class Runner:
     def autocast_types(
         self, low: torch.dtype, states: Sequence[torch.dtype], device: str, packed: bool
     ) -> list[torch.dtype]:
-        """What type each state comes to be under autocast to ``low``, from the types of the initial ones."""
+        """The dtype of each final state under autocast to ``low``, from the dtypes of the initial ones."""
         return [torch.promote_types(state, low) for state in states]
 
     def _run_ragged(
@@ -86,7 +86,7 @@ class Runner:
         lengths: Tensor,
         run: RunStack,
     ) -> tuple[Tensor, Sequence[Tensor]]:
-        """Sort the caller's batch by length, run, and put it back in order."""
+        """Sort the caller's batch by length, run the layers, and restore the order."""
         inputs = input.transpose(0, 1) if self.batch_first else input
         if torch.onnx.is_in_onnx_export():  # its operators take sequences in any order
             return self._run(inputs, states, parameters, run, Ragged(lengths, None, None))
@@ -106,7 +106,7 @@ class Runner:
         pieces: Segments,
         run: RunStack,
     ) -> tuple[Tensor, Sequence[Tensor]]:
-        """Run what lies between resets as sequences of their own, and lay it back."""
+        """Run the pieces between resets as separate sequences, and put their outputs back in place."""
         directions = 2 if self.bidirectional else 1
         start = [pieces.begin(given, new, directions) for given, new in zip(states, fresh, strict=True)]
         inputs = pieces.pick(input, self.batch_first)
@@ -123,7 +123,7 @@ class Runner:
         batch_of: Ragged | None = None,
         packed: bool = False,
     ) -> tuple[Tensor, Sequence[Tensor]]:
-        """Check what ``torch.nn`` checks last, settle the type of number, and run the layers."""
+        """Check what ``torch.nn`` checks last, determine the dtype, and run the layers."""
         weight = parameters[0][0].weights.weight_hh
         if inputs.shape[0] == 0:
             raise RuntimeError("Expected sequence length to be larger than 0 in RNN")
@@ -166,7 +166,7 @@ class Runner:
         parameters: list[list[Parameters]],
         batch_of: Ragged | None,
     ) -> tuple[Tensor, Sequence[Tensor]]:
-        """The same, where a step of the last layer puts out all its states, one beside the other."""
+        """The same, where a step of the last layer returns all its states side by side."""
         drop = partial(dropout, p=self.dropout, training=self.training, masks=self.dropout_masks)
         engine = runner(self.engine)
         return run_stack(
@@ -175,11 +175,11 @@ class Runner:
 
     @property
     def _title(self) -> str:
-        """The name in messages: that of the namesake, in a subclass too."""
+        """The name of the layer in messages: that of its namesake, also for a subclass."""
         return next(c.__name__ for c in type(self).__mro__ if c.__module__.startswith(__package__))
 
     def _split(self, hx: Any) -> Sequence[Tensor]:
-        """The states of the caller's ``hx``, which is a tensor for a cell of one state."""
+        """The states of the caller's ``hx``, which is a single tensor for a cell with one state."""
         count = len(self.cell.states._fields)
         if count == 1:
             return (hx,)
@@ -196,7 +196,7 @@ class Runner:
 
 
 def _check_tokens(tokens: Tensor, size: int) -> Tensor:
-    """Token indices as the engines take them; ValueError for one out of range, where a look is no wait for a device."""
+    """Token indices for the engines; on a CPU, ValueError for one out of range (elsewhere a check would wait)."""
     looks = tokens.device.type == "cpu" and not torch.compiler.is_compiling() and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
     if looks and tokens.numel() and not under_func_transform():
         least, most = (int(x) for x in torch.aminmax(tokens))

@@ -1,7 +1,7 @@
-"""Sequences that start anew: where a state is cleared inside a sequence, what follows is a sequence of its own.
+"""Resets: where the state is cleared inside a sequence, the steps that follow are a sequence of their own.
 
-So nothing is cleared at all: the batch is cut where it starts anew, its pieces are run side by side as sequences of
-different lengths, and what they put out is laid back. Every engine, cell and direction can do that, and the loop over
+So no state is ever cleared: the batch is cut at its resets, the pieces are run side by side as sequences of different
+lengths, and their outputs are put back in place. This works with every engine, cell and direction, and the loop over
 time gets shorter.
 
 Legend: ``T`` steps, ``B`` batch, ``S`` segments.
@@ -17,13 +17,13 @@ from torch import Tensor
 
 
 class Segments(NamedTuple):
-    """The pieces of a batch, the longest first."""
+    """The pieces of a batch, longest first."""
 
-    which: Tensor  # (S,), the sequence that a segment is a piece of
+    which: Tensor  # (S,), the sequence that a segment belongs to
     start: Tensor  # (S,), its first step
-    lengths: Tensor  # (S,), falling
-    is_first: Tensor  # (S,) bool, of its sequence, and not cleared before it
-    is_last: Tensor  # (S,) bool, of its sequence
+    lengths: Tensor  # (S,), descending
+    is_first: Tensor  # (S,) bool, whether it is its sequence's first, with no reset before it
+    is_last: Tensor  # (S,) bool, whether it is its sequence's last
     outputs: (
         Tensor  # (T, B), where a step's output lies among those of the segments, (longest * S) rows; else their end
     )
@@ -44,8 +44,8 @@ class Segments(NamedTuple):
         """The states (L * directions, S, ...) that the segments start from.
 
         Args:
-            given: the initial states of the batch, (L * directions, B, ...), for a sequence's first segment in the
-                direction that it is read in.
+            given: the initial states of the batch, (L * directions, B, ...), for the segment of each sequence that a
+                direction reads first.
             fresh: likewise, for all other segments.
         """
         goes_on = torch.stack([self.is_first, self.is_last][:directions])  # (directions, S)
@@ -53,7 +53,7 @@ class Segments(NamedTuple):
         return torch.where(goes_on, given.index_select(1, self.which), fresh.index_select(1, self.which))
 
     def end(self, states: Tensor, given: Tensor, directions: int) -> Tensor:
-        """The final states of the batch from those of the segments; a sequence of no steps keeps what was given."""
+        """The final states of the batch from those of the segments; a sequence without steps keeps its initial ones."""
         every = torch.cat([states, given], 1)
         return torch.stack([row.index_select(0, self.ends[k % directions]) for k, row in enumerate(every)])
 
@@ -99,14 +99,12 @@ def check_resets(resets: Any, batch: int, steps: int, batch_first: bool, batched
     """``resets`` as a tensor (T, B).
 
     Raises:
-        TypeError: they are no tensor of booleans.
-        ValueError: they have another shape than the batch.
+        TypeError: ``resets`` is no tensor of booleans.
+        ValueError: its shape is not that of the batch.
     """
     if not isinstance(resets, Tensor) or resets.dtype != torch.bool:
         received = resets.dtype if isinstance(resets, Tensor) else type(resets).__name__
-        raise TypeError(
-            f"resets must be a tensor of torch.bool, true where a sequence starts anew, received {received}"
-        )
+        raise TypeError(f"resets must be a tensor of torch.bool, true where a new sequence starts, received {received}")
     expected: Sequence[int] = ((batch, steps) if batch_first else (steps, batch)) if batched else (steps,)
     if tuple(resets.shape) != tuple(expected):
         raise ValueError(f"resets must have shape {tuple(expected)}, one for each step, received {tuple(resets.shape)}")

@@ -1,4 +1,4 @@
-"""Depth and direction: the same engine run for each layer, forward and back to front.
+"""Depth and direction: one engine runs each layer, forward in time and, if bidirectional, backward.
 
 Legend: ``T`` steps, ``B`` batch, ``D`` input size, ``H`` hidden size, ``P`` size of the projected state, ``L`` layers.
 """
@@ -19,18 +19,18 @@ from gru_scratch.layers.ragged import Ragged, flip
 
 
 class Parameters(NamedTuple):
-    """What one layer has in one direction."""
+    """The parameters of one layer in one direction."""
 
     weights: LayerWeights
     own: Mapping[str, Tensor]  # the cell's own parameters
 
     def to(self, dtype: torch.dtype) -> Parameters:
-        """The same as another type of number; gradients go back to the originals."""
+        """The same in another dtype; gradients flow back to the originals."""
         weights = LayerWeights(*(None if w is None else w.to(dtype) for w in self.weights))  # type: ignore[arg-type]
         return Parameters(weights, {name: value.to(dtype) for name, value in self.own.items()})
 
     def drop(self, p: float) -> Parameters:
-        """The same with each recurrent weight zero with probability ``p``, the others divided by 1 - p."""
+        """The same, with each recurrent weight zeroed with probability ``p`` and the others divided by 1 - p."""
         weight_hh = self.weights.weight_hh
         return self._replace(weights=self.weights._replace(weight_hh=weight_hh * keep(weight_hh, p)))
 
@@ -52,8 +52,8 @@ def run_stack(
         inputs: (T, B, D), or token indices (T, B), zero past a sequence's end.
         states: for each state of the cell (L * directions, B, P or H).
         layers: for each layer the parameters of its directions.
-        drop: what becomes of outputs between layers.
-        last: what runs the last layer, where that is not ``run``.
+        drop: the function, dropout or none, that is applied to the outputs between layers.
+        last: the engine of the last layer, where that is not ``run``.
 
     Returns:
         The last layer's outputs, (T, B, directions * (P or H)), and the final states, in the form of ``states``.

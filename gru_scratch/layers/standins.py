@@ -1,4 +1,4 @@
-"""What other tools get in a layer's place: ``torch.fx`` a node of its graph, TorchScript its namesake."""
+"""What other tools see in the place of a layer: ``torch.fx`` a node of its graph, TorchScript the namesake."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def as_leaf(module: Any, *arguments: Any, **options: Any) -> Any:
     """The call of ``module`` in the graph that is being traced; options that are None are left out.
 
     Raises:
-        TraceError: it is ``module`` itself that is traced.
+        TraceError: ``module`` itself is being traced.
     """
     tracer: Any = next(x for x in (*arguments, *options.values()) if isinstance(x, Proxy)).tracer
     given = {name: value for name, value in options.items() if value is not None}
@@ -24,13 +24,13 @@ def as_leaf(module: Any, *arguments: Any, **options: Any) -> Any:
 
 
 def as_namesake(module: nn.Module) -> nn.Module:
-    """The module of ``torch.nn`` that ``module`` stands in for, with the very same parameters.
+    """The module of ``torch.nn`` that computes the same as ``module``, with the same parameter objects.
 
-    TorchScript reads no engine: ``torch.jit.script`` gets this one, and leaves it in the place of ``module`` in the
-    model that it was given. Script a copy of a model that is to go on with ours.
+    TorchScript cannot run an engine: ``torch.jit.script`` puts this module into the model in the place of ``module``.
+    Script a copy of a model that is still to run on the engines of this package.
 
     Raises:
-        RuntimeError: there is none that computes the same.
+        RuntimeError: no module of ``torch.nn`` computes the same.
     """
     namesake: Any = next(c for c in type(module).__mro__ if c.__module__ == nn.RNNBase.__module__)
     if not getattr(module, "reset_after", True):

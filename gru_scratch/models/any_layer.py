@@ -1,4 +1,4 @@
-"""Any recurrent layer over a padded batch: ours by its `lengths=`, those of `torch.nn` by packing.
+"""Any recurrent layer on a padded batch: those of this package with `lengths=`, those of `torch.nn` by packing.
 
 Legend: ``B`` sequences, ``S`` steps, ``D`` input size, ``H`` hidden size, ``L`` layers.
 """
@@ -15,10 +15,10 @@ from gru_scratch.layers.layer import RecurrentLayer
 
 
 def run_ragged(layer: nn.Module, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Run a layer over (S, B, D), each sequence up to its length (B,), which is at least 1.
+    """Run a layer on inputs (S, B, D), each sequence up to its length, (B,), at least 1.
 
     Returns:
-        The outputs (S, B, directions * H), zero past a sequence's end, and the states there, (L * directions, B, H).
+        The outputs (S, B, directions * H), zero past a sequence's end, and its final states, (L * directions, B, H).
     """
     if isinstance(layer, RecurrentLayer):
         outputs, state = layer.forward(inputs, lengths=lengths)
@@ -30,23 +30,23 @@ def run_ragged(layer: nn.Module, inputs: Tensor, lengths: Tensor) -> tuple[Tenso
 
 
 def as_tuple(state: Any) -> tuple[Tensor, ...]:
-    """A layer's state as a tuple, also where the cell has one state alone."""
+    """A layer's state as a tuple, also for a cell with a single state."""
     return (state,) if isinstance(state, Tensor) else tuple(state)
 
 
 def as_state(states: tuple[Tensor, ...]) -> Any:
-    """The inverse of `as_tuple`: what the layer takes."""
+    """The inverse of `as_tuple`: the state in the form that the layer takes."""
     return states[0] if len(states) == 1 else states
 
 
 def final_outputs(layer: nn.Module, states: tuple[Tensor, ...]) -> Tensor:
-    """The last layer's final state of all directions side by side, (B, directions * H)."""
+    """The last layer's final state, all directions side by side, (B, directions * H)."""
     directions = 2 if cast(Any, layer).bidirectional else 1
     return torch.cat(list(states[0][-directions:]), dim=-1)
 
 
 def count_states(layer: nn.Module) -> int:
-    """How many tensors the layer's state is made of."""
+    """The number of tensors in the layer's state."""
     if isinstance(layer, RecurrentLayer):
         return len(layer.cell.states._fields)
     return 2 if isinstance(layer, nn.LSTM) else 1

@@ -1,10 +1,10 @@
-"""One label for a whole sequence: a recurrent layer reads it, its outputs are pooled into one vector, which is scored.
+"""One label for a whole sequence: a recurrent layer reads it, and one vector, pooled from its outputs, is scored.
 
     last        the last layer's final state of each direction
     mean        the mean of the outputs
     attention   their sum, weighted by softmax(w_v . tanh(W_k h_t)): additive attention whose query is learnt
 
-Only steps within a sequence's length count.
+Only the steps within a sequence's length count.
 
 Legend: ``B`` sequences, ``T`` steps, padding included, ``E`` embedding size, ``D`` size of the layer's outputs, ``C``
 classes.
@@ -29,9 +29,10 @@ class Classifier(nn.Module):
     """Scores of the classes from token numbers.
 
     Args:
-        layer: any recurrent layer of input size `embedding_size`, of one or two directions, time first.
-        vocab_size, embedding_size: of the tokens.
-        num_classes: C.
+        layer: any recurrent layer of input size `embedding_size`, in one or two directions, time first.
+        vocab_size: the number of tokens.
+        embedding_size: E, the size of the learnt vector of each token.
+        num_classes: C, the number of classes.
         pooling: one of `POOLINGS`.
         dropout: the probability of zeroing a number of an embedding or of the pooled vector, in training.
     """
@@ -69,7 +70,7 @@ class Classifier(nn.Module):
         return scores
 
     def pool(self, outputs: Tensor, states: tuple[Tensor, ...], lengths: Tensor) -> Tensor:
-        """Outputs (B, T, D) → one vector of each sequence, (B, D)."""
+        """Outputs (B, T, D) and final states → one vector for each sequence, (B, D)."""
         if self.pooling == "last":
             return final_outputs(self.rnn, states)
         if self.attention is None:
@@ -84,10 +85,10 @@ class Classifier(nn.Module):
         return F.cross_entropy(self(tokens, lengths), labels)
 
     def influence(self, tokens: Tensor, lengths: Tensor, labels: Tensor) -> Tensor:
-        """How much each token speaks for the label (B,) of its sequence: (B, T), zero past a sequence's end.
+        """How much each token speaks for the label (B,) of its sequence: (B, T), in nats, zero past a sequence's end.
 
-        To first order, by how much log p(label) falls if the token becomes the average token: its gradient with respect
-        to the embedding times the embedding's difference from the mean one.
+        To first order, it is how much log p(label) would fall if the token's embedding e became the mean embedding m of
+        the vocabulary: the dot product of its gradient with respect to e and of e - m.
         """
         embedded = self.embedding(tokens.T).detach().requires_grad_()
         chosen = self.score(embedded, lengths).log_softmax(-1).gather(1, labels.unsqueeze(1)).sum()

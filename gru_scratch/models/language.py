@@ -1,7 +1,7 @@
-"""Language models: a recurrence, then one linear layer that scores the next token.
+"""Language models: a recurrent layer, then one linear layer that scores the next token.
 
-Both classes are called as `model(X, state)` with token numbers X (B, T). They return scores (T * B, V), the first step
-of all sequences first, and the state to go on from.
+Both classes are called as `model(X, state)` with token indices X (B, T). They return scores (T * B, V), the first step
+of all sequences first, and the state after the last step.
 """
 
 from __future__ import annotations
@@ -26,11 +26,21 @@ SCRATCH_FUNCTIONS: dict[str, tuple[GetParams, InitState, ForwardFn]] = {
     "gru": (gru.get_gru_params, gru.init_gru_state, gru.gru),
     "lstm": (lstm.get_lstm_params, lstm.init_lstm_state, lstm.lstm),
 }
-"""Parameters, first state and forward of each of the book's cells: what `RNNModelScratch` is made of."""
+"""For each of the book's cells the three functions that `RNNModelScratch` takes: parameters, initial state, forward."""
 
 
 class RNNModelScratch:
-    """A model from the three functions of `scratch/`: parameters, first state, forward (the book's section 8.5)."""
+    """A model from three functions of `scratch/` ("Dive into Deep Learning" 0.17, section 8.5).
+
+    Args:
+        vocab_size: V, the number of tokens.
+        num_hiddens: H, the hidden units.
+        device: where the parameters are.
+        get_params: called with these three; it returns the parameters, a list of tensors.
+        init_state: called with the batch size, `num_hiddens` and the device; it returns the initial state.
+        forward_fn: called with one-hot inputs (T, B, V), a state and the parameters; it returns scores (T * B, V) and
+            the state after the last step.
+    """
 
     def __init__(
         self,
@@ -54,18 +64,21 @@ class RNNModelScratch:
 
 
 class RNNModel(nn.Module):
-    """A model from any recurrent layer with the face of `torch.nn`'s (the book's section 8.6).
+    """A model from any recurrent layer with the interface of `torch.nn` ("Dive into Deep Learning" 0.17, section 8.6).
 
-    The layer reads one-hot vectors, or token numbers where it has the attribute `accepts_tokens`. Its state is a tensor
-    (layers * directions, B, H), a pair of such for an LSTM, or what the layer's own `initial_state` returns.
+    The layer reads one-hot vectors, or token indices if its attribute `accepts_tokens` is true. Its state is a tensor
+    (layers * directions, B, H), for an LSTM a pair of them, or what the layer's `initial_state` returns.
 
     Args:
         rnn_layer: the layer; its input size is `vocab_size`, or `embedding_size` if that is not 0.
-        vocab_size: V.
-        embedding_size: of the learnt vector of each token, which the layer then reads; 0: one-hot vectors.
+        vocab_size: V, the number of tokens.
+        embedding_size: the size of the learnt vector of each token, which the layer then reads; 0: one-hot vectors.
         dropout: the probability of zeroing an output of the layer before it is scored, in training.
-        dropout_masks: which, as :class:`gru_scratch.Recurrent`'s.
-        tie_weights: whether the scores' weight is the embedding's; ValueError unless both are of one shape.
+        dropout_masks: how `dropout` draws, as in :class:`gru_scratch.Recurrent`.
+        tie_weights: whether the linear layer and the embedding share one weight.
+
+    Raises:
+        ValueError: `tie_weights` is set, and the embedding is not as wide as the layer's output.
     """
 
     embedding: nn.Embedding | None
@@ -109,7 +122,7 @@ class RNNModel(nn.Module):
         return self.linear(Y.reshape(-1, Y.shape[-1])), state
 
     def begin_state(self, device: Device = None, batch_size: int = 1) -> Any:
-        """Zeros, of the form and type of number that the layer takes as its first state."""
+        """The initial state: zeros, in the form and dtype of the layer's state."""
         dtype = self.linear.weight.dtype
         if hasattr(self.rnn, "initial_state"):
             return self.rnn.initial_state(batch_size, device=device, dtype=dtype)

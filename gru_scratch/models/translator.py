@@ -1,13 +1,13 @@
-"""Translation: an encoder reads the source, a decoder says the target, one token after another.
+"""Translation: an encoder reads the source, and a decoder writes the target, one token after another.
 
-    none        x_t = [y_(t-1), c], h_t = RNN(x_t, h_(t-1)); c is the encoder's last state
+    none        x_t = [y_(t-1), c], h_t = RNN(x_t, h_(t-1)); c is the encoder's final state
                 (Cho et al., 2014, arXiv:1406.1078; Sutskever et al., 2014, arXiv:1409.3215)
     bahdanau    x_t = [y_(t-1), c_t]; c_t is read by h_(t-1): attention before the step, hence a step at a time
                 (Bahdanau et al., 2015, arXiv:1409.0473)
     luong       h_t = RNN(y_(t-1), h_(t-1)), then tanh(W [c_t, h_t]); c_t is read by h_t: attention after the layer, so
                 that in training the whole target runs through it at once (Luong et al., 2015, arXiv:1508.04025)
 
-In all three the decoder's first state is the encoder's last.
+In all three the decoder's initial state is the encoder's final state.
 
 Legend: ``B`` sources, ``K`` targets of each (one, or the hypotheses of a beam), ``S`` steps of the source, ``T`` of the
 target, ``E`` embedding size, ``H`` hidden size, ``D`` size of the encoder's outputs, ``V`` vocabulary, ``L`` layers.
@@ -31,7 +31,7 @@ States = tuple[Tensor, ...]
 
 
 class Memory(NamedTuple):
-    """What a decoder keeps of the sources: made once, read at every step."""
+    """What a decoder keeps of the sources: computed once, read at every step."""
 
     values: Tensor  # (B, S, D), the encoder's outputs
     keys: Tensor  # (B, S, ·), what queries are compared with
@@ -39,17 +39,17 @@ class Memory(NamedTuple):
     summary: Tensor  # (B, H), the last layer's final state
 
     def select(self, rows: Tensor) -> Memory:
-        """Of these sources only."""
+        """The memory of the sources with these numbers alone."""
         return Memory(*(part.index_select(0, rows) for part in self))
 
 
 class Encoder(nn.Module):
-    """Reads sources with any recurrent layer, of one or two directions, with time as its first dimension.
+    """Reads sources with any recurrent layer, in one or two directions, time first.
 
     Args:
-        layer: of input size `embedding_size`; ours, or one of `torch.nn`.
-        vocab_size: V.
-        embedding_size: E.
+        layer: a layer of input size `embedding_size`, of this package or of `torch.nn`.
+        vocab_size: V, the number of tokens.
+        embedding_size: E, the size of the learnt vector of each token.
         dropout: the probability of zeroing a number of an embedding, in training.
     """
 
@@ -62,20 +62,23 @@ class Encoder(nn.Module):
         self.output_size: int = self.directions * self.rnn.hidden_size
 
     def forward(self, source: Tensor, lengths: Tensor) -> tuple[Tensor, States]:
-        """(B, S) → outputs (B, S, D), zero past a source's end, and the states there, (L * directions, B, H)."""
+        """Tokens (B, S) → outputs (B, S, D), zero past a source's end, and final states (L * directions, B, H)."""
         embedded = dropout(self.embedding(source.T), self.dropout, self.training, "quick")  # (S, B, E)
         outputs, states = run_ragged(self.rnn, embedded, lengths)
         return outputs.transpose(0, 1), states
 
 
 class Decoder(nn.Module):
-    """What the three decoders share: embedding, first state, and the scores of the next token.
+    """The base of the three decoders: embedding, initial state, and the scores of the next token.
 
-    A subclass says in `run` how states, and what is read of the memory, become the features that are scored.
+    A subclass defines `run`, which computes the features to be scored from the states and the memory.
 
     Args:
-        layer: in one direction, of the input size that `input_size` says.
-        encoder: whose memory it reads; of the same cell, hidden size and number of layers.
+        layer: a layer in one direction, of the input size that `input_size` returns.
+        encoder: the encoder whose memory is read; of the same cell, hidden size and number of layers.
+        vocab_size: V, the number of tokens.
+        embedding_size: E, the size of the learnt vector of each token.
+        dropout: the probability of zeroing a number of an embedding or of the features, in training.
     """
 
     def __init__(
@@ -97,26 +100,26 @@ class Decoder(nn.Module):
         self.output = nn.Linear(hidden, vocab_size)
 
     def add_parts(self, output_size: int, hidden: int) -> None:
-        """Give a subclass the parameters of its own: for an encoder whose outputs have that size."""
+        """Make the parameters of a subclass, for an encoder whose outputs have the size `output_size`."""
 
     @staticmethod
     def input_size(encoder: Encoder, embedding_size: int) -> int:
-        """What the layer reads at a step."""
+        """The size of what the layer reads at a step."""
         return embedding_size
 
     def begin(self, outputs: Tensor, states: States, lengths: Tensor) -> tuple[Memory, States]:
-        """The memory and the first state from what the encoder returns."""
+        """The memory and the decoder's initial state, from what the encoder returns."""
         if self.bridges:
             both = (torch.cat([state[0::2], state[1::2]], dim=-1) for state in states)  # (L, B, 2 H)
             states = tuple(bridge(pair) for bridge, pair in zip(self.bridges, both, strict=True))
         return Memory(outputs, self.keys(outputs), lengths, states[0][-1]), states
 
     def keys(self, outputs: Tensor) -> Tensor:
-        """What queries are compared with; without attention nothing is."""
+        """The keys (B, S, ·) that queries are compared with; unused without attention."""
         return outputs
 
     def forward(self, tokens: Tensor, states: States, memory: Memory) -> tuple[Tensor, States]:
-        """Tokens (B * K, T), one source's beside each other → scores of the next (B * K, T, V), and the state."""
+        """Tokens (B * K, T), those of one source adjacent → scores of the next, (B * K, T, V), and the state."""
         features, states, _ = self.run(tokens, states, memory)
         features = dropout(features, self.dropout, self.training, "quick")
         return self.output(features), states
@@ -125,11 +128,11 @@ class Decoder(nn.Module):
         """How much of each source step each target step reads, (B * K, T, S); ValueError without attention."""
         _, _, weights = self.run(tokens, states, memory)
         if weights is None:
-            raise ValueError("this model has no attention: its decoder reads the encoder's last state alone")
+            raise ValueError("this model has no attention: its decoder reads the encoder's final state alone")
         return weights
 
     def run(self, tokens: Tensor, states: States, memory: Memory) -> tuple[Tensor, States, Tensor | None]:
-        """Tokens (B * K, T) → features (B * K, T, H), the state, and the weights of attention, if there is any."""
+        """Tokens (B * K, T) → features (B * K, T, H), the state, and attention weights (None without attention)."""
         raise NotImplementedError(f"{type(self).__name__} has to say how it decodes: define `run`")
 
     def embed(self, tokens: Tensor) -> Tensor:
@@ -137,13 +140,13 @@ class Decoder(nn.Module):
         return dropout(self.embedding(tokens.T), self.dropout, self.training, "quick")
 
     def layer(self, inputs: Tensor, states: States) -> tuple[Tensor, States]:
-        """The recurrent layer over (T, B * K, ·) → its outputs (T, B * K, H), and the state."""
+        """Run the recurrent layer: inputs (T, B * K, ·) → its outputs (T, B * K, H), and the state."""
         outputs, state = self.rnn(inputs, as_state(states))
         return outputs, as_tuple(state)
 
 
 class PlainDecoder(Decoder):
-    """No attention: beside each token the layer reads the encoder's last state."""
+    """No attention: with each token the layer reads the encoder's final state."""
 
     @staticmethod
     def input_size(encoder: Encoder, embedding_size: int) -> int:
@@ -158,7 +161,7 @@ class PlainDecoder(Decoder):
 
 
 class AttentionDecoder(Decoder):
-    """What the two decoders with attention share."""
+    """The base of the two decoders with attention."""
 
     attention: Attention
 
@@ -166,7 +169,7 @@ class AttentionDecoder(Decoder):
         return self.attention.project(outputs)
 
     def read(self, queries: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
-        """Queries (B * K, T, H) → contexts (B * K, T, D) and weights (B * K, T, S); a beam shares its memory."""
+        """Queries (B * K, T, H) → contexts (B * K, T, D) and weights (B * K, T, S); a beam shares one memory."""
         grouped = queries.reshape(len(memory.lengths), -1, queries.shape[-1])  # (B, K * T, H)
         weights = self.attention.weights(grouped, memory.keys, memory.lengths)
         contexts = weights @ memory.values
@@ -174,7 +177,7 @@ class AttentionDecoder(Decoder):
 
 
 class BahdanauDecoder(AttentionDecoder):
-    """Additive attention before each step: the state before asks, and the layer reads the answer beside the token."""
+    """Additive attention before each step: the previous state is the query, and the layer reads context and token."""
 
     def add_parts(self, output_size: int, hidden: int) -> None:
         self.attention = AdditiveAttention(output_size, hidden, hidden)
@@ -194,7 +197,7 @@ class BahdanauDecoder(AttentionDecoder):
 
 
 class LuongDecoder(AttentionDecoder):
-    """General attention after the layer: its outputs ask, all steps of a known target at once."""
+    """General attention after the layer: its outputs are the queries, for all steps of a known target at once."""
 
     def add_parts(self, output_size: int, hidden: int) -> None:
         self.attention = GeneralAttention(output_size, hidden)
@@ -211,10 +214,14 @@ DECODERS: dict[str, type[Decoder]] = {"none": PlainDecoder, "bahdanau": Bahdanau
 
 
 class Translator(nn.Module):
-    """An encoder and a decoder.
+    """An encoder and a decoder, trained together::
 
-    scores = translator(source, lengths, target_in)         # (B, T, V)
-    loss = masked_cross_entropy(scores, target_out)
+        scores = translator(source, lengths, target_in)         # (B, T, V)
+        loss = masked_cross_entropy(scores, target_out)
+
+    Args:
+        encoder: reads the sources.
+        decoder: reads the encoder's memory, and writes the targets.
     """
 
     def __init__(self, encoder: Encoder, decoder: Decoder) -> None:
@@ -228,23 +235,24 @@ class Translator(nn.Module):
         return scores
 
     def encode(self, source: Tensor, lengths: Tensor) -> tuple[Memory, States]:
-        """What the decoder needs of sources (B, S) with lengths (B,): its memory, and its first state."""
+        """The decoder's memory and initial state for sources (B, S) with lengths (B,)."""
         outputs, states = self.encoder(source, lengths)
         return self.decoder.begin(outputs, states, lengths)
 
     def attention_weights(self, source: Tensor, lengths: Tensor, target_in: Tensor) -> Tensor:
-        """How much of each source step is read where each token that follows `target_in` (B, T) is said: (B, T, S).
+        """How much of each source step is read for each token that follows one of `target_in` (B, T): (B, T, S).
 
-        Raises ValueError if the decoder has no attention.
+        Raises:
+            ValueError: the decoder has no attention.
         """
         memory, states = self.encode(source, lengths)
         return self.decoder.weights(target_in, states, memory)
 
     def loss(self, batch: PairBatch) -> Tensor:
-        """Mean cross-entropy of the targets of a batch in nats a token."""
+        """Mean cross-entropy of a batch's targets, in nats a token."""
         return masked_cross_entropy(self(batch.source, batch.source_lengths, batch.target_in), batch.target_out)
 
 
 def masked_cross_entropy(scores: Tensor, target_out: Tensor) -> Tensor:
-    """Mean cross-entropy of scores (B, T, V) over the tokens (B, T) that are not padding."""
+    """Mean cross-entropy of scores (B, T, V) over the tokens (B, T) that are not padding, in nats."""
     return F.cross_entropy(scores.flatten(0, 1), target_out.flatten(), ignore_index=PAD)

@@ -1,1 +1,1 @@
-"""The chapters as plain functions on explicit parameters, and attention; imports nothing from the other rooms."""
+"""The book's recurrent networks as plain functions on explicit parameters, and attention; it imports no other room."""

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 
 def valid_mask(valid_lens: Tensor, num_steps: int) -> Tensor:
-    """True at the first `valid_lens` of `num_steps` places: a new last axis of that size."""
+    """A mask with a new last axis of size `num_steps`: true at the first `valid_lens` places."""
     return torch.arange(num_steps, device=valid_lens.device) < valid_lens[..., None]
 
 
@@ -35,9 +35,15 @@ def masked_softmax(X: Tensor, valid_lens: Tensor | None = None) -> Tensor:
     """The softmax of the scores X (B, Q, K) over the valid keys; the other keys weigh 0.
 
     Args:
-        X: the score of each query with each key; it is left as it is.
-        valid_lens: how many keys, from the first on, are valid: (B,) one number for all queries of a sequence, (B, Q)
-            one for each query, None for all keys. A query with none at all weighs all K keys alike.
+        X: the score of each query with each key; it is not changed.
+        valid_lens: how many keys, from the first on, are valid: (B,), one number for all queries of a sequence, or
+            (B, Q), one for each query; None: all. A query without a valid key gives all K keys the same weight.
+
+    Returns:
+        The weights (B, Q, K); each row sums to 1.
+
+    Raises:
+        ValueError: the shape of `valid_lens` does not fit `X`.
     """
     if valid_lens is None:
         return torch.softmax(X, dim=-1)
@@ -53,7 +59,7 @@ def masked_softmax(X: Tensor, valid_lens: Tensor | None = None) -> Tensor:
 
 
 class Attention(nn.Module):
-    """The contexts of queries; a subclass says by `scores`, and `project` if need be, how well a key matches.
+    """The base of attention modules: a subclass defines `scores`, and `project` if keys are projected first.
 
         attention = AdditiveAttention(key_size=32, query_size=24, num_hiddens=16)
         context = attention(queries, keys, values, valid_lens)      # (B, Q, D_v)
@@ -68,7 +74,7 @@ class Attention(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def project(self, keys: Tensor) -> Tensor:
-        """What `scores` compares queries with: a decoder that asks step by step makes it once."""
+        """The keys in the form that `scores` compares queries with; a decoder computes it once for all steps."""
         return keys
 
     def scores(self, queries: Tensor, projected: Tensor) -> Tensor:
@@ -86,7 +92,7 @@ class Attention(nn.Module):
 
 
 class AdditiveAttention(Attention):
-    """score(q, k) = w_v . tanh(W_q q + W_k k): queries and keys may be of different sizes."""
+    """score(q, k) = w_v . tanh(W_q q + W_k k): queries and keys may have different sizes."""
 
     def __init__(self, key_size: int, query_size: int, num_hiddens: int, dropout: float = 0.0) -> None:
         super().__init__(dropout)
@@ -105,21 +111,21 @@ class AdditiveAttention(Attention):
 
 
 class DotAttention(Attention):
-    """score(q, k) = q . k: queries and keys are of one size, and nothing is learnt."""
+    """score(q, k) = q . k: queries and keys have one size, and nothing is learnt."""
 
     def scores(self, queries: Tensor, projected: Tensor) -> Tensor:
         return queries @ projected.transpose(1, 2)
 
 
 class ScaledDotAttention(DotAttention):
-    """score(q, k) = q . k / sqrt(D): the spread of the scores does not grow with the size D of queries and keys."""
+    """score(q, k) = q . k / sqrt(D): the variance of the scores does not grow with D, the size of queries and keys."""
 
     def scores(self, queries: Tensor, projected: Tensor) -> Tensor:
         return super().scores(queries, projected) / math.sqrt(queries.shape[-1])
 
 
 class GeneralAttention(DotAttention):
-    """score(q, k) = q . W k: `DotAttention` with keys that are brought to the queries' size first."""
+    """score(q, k) = q . W k: `DotAttention` with keys that are projected to the size of the queries."""
 
     def __init__(self, key_size: int, query_size: int, dropout: float = 0.0) -> None:
         super().__init__(dropout)

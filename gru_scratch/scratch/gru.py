@@ -1,4 +1,4 @@
-"""The gated recurrent unit ("Dive into Deep Learning", section 9.1; Cho et al., 2014, arXiv:1406.1078).
+"""The gated recurrent unit ("Dive into Deep Learning" 0.17, section 9.1; Cho et al., 2014, arXiv:1406.1078).
 
     Z_t = sigmoid(X_t W_xz + H_{t-1} W_hz + b_z)                the update gate: 1 keeps the old state
     R_t = sigmoid(X_t W_xr + H_{t-1} W_hr + b_r)                the reset gate: 0 forgets it for the candidate
@@ -14,9 +14,9 @@ Shapes, for B sequences of T steps over a vocabulary of V tokens, with H hidden 
     W_xz, W_xr, W_xh (V, H)         W_hz, W_hr, W_hh (H, H)         b_z, b_r, b_h (H,)
     W_hq (H, V)                     b_q (V,)
 
-Two things differ elsewhere. `nn.GRU` resets after the product: see `gru_reset_after`. And Cho et al. write the last
-line with the gate's meaning turned round, H_t = (1 - Z_t) * H_{t-1} + Z_t * H_tilde_t: since
-sigmoid(-a) = 1 - sigmoid(a), that is this model with W_xz, W_hz and b_z negated.
+Two things differ elsewhere. `nn.GRU` resets after the product: see `gru_reset_after`. And Cho et al. write the hidden
+state with the opposite update gate, H_t = (1 - Z_t) * H_{t-1} + Z_t * H_tilde_t: since sigmoid(-a) = 1 - sigmoid(a),
+that is this model with W_xz, W_hz and b_z negated.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ GATES = ("z", "r", "h")
 
 
 def gru_shapes(vocab_size: int, num_hiddens: int) -> dict[str, tuple[int, ...]]:
-    """The parameters of `gru` by name, in the order of their list."""
+    """The shape of each parameter of `gru`, by name, in the order of their list."""
     V, H = vocab_size, num_hiddens
     shapes: dict[str, tuple[int, ...]] = {}
     for gate in GATES:
@@ -53,12 +53,12 @@ def get_gru_params(vocab_size: int, num_hiddens: int, device: Device = None) -> 
 
 
 def init_gru_state(batch_size: int, num_hiddens: int, device: Device = None) -> State:
-    """The state (H,) before the first step: zeros (B, H)."""
+    """The state before the first step: a tuple of H, zeros (B, H)."""
     return (torch.zeros(batch_size, num_hiddens, device=device),)
 
 
 def gru_step(X: Tensor, H: Tensor, params: list[Tensor]) -> Tensor:
-    """H_t from X_t and H_{t-1}."""
+    """One step: H_t from X_t (B, V) and H_{t-1} (B, H)."""
     W_xz, W_hz, b_z, W_xr, W_hr, b_r, W_xh, W_hh, b_h = params
     Z = torch.sigmoid(X @ W_xz + H @ W_hz + b_z)
     R = torch.sigmoid(X @ W_xr + H @ W_hr + b_r)
@@ -67,19 +67,19 @@ def gru_step(X: Tensor, H: Tensor, params: list[Tensor]) -> Tensor:
 
 
 def gru(inputs: Tensor, state: State, params: list[Tensor]) -> tuple[Tensor, State]:
-    """All steps of `inputs` (T, B, V) from `state` on: the scores Y (T * B, V), step after step, and the last state."""
+    """Run all steps of `inputs` (T, B, V) from `state`: the scores Y (T * B, V), step by step, and the last state."""
     return _all_steps(gru_step, inputs, state, params)
 
 
 def get_gru_reset_after_params(vocab_size: int, num_hiddens: int, device: Device = None) -> list[Tensor]:
-    """The parameters of `gru_reset_after`: those of `get_gru_params`, the same draws, with zeros b_hh put after b_h."""
+    """The parameters of `gru_reset_after`: those of `get_gru_params`, drawn alike, with b_hh, zeros (H,), after b_h."""
     *recurrent, W_hq, b_q = get_gru_params(vocab_size, num_hiddens, device)
     b_hh = torch.zeros(num_hiddens, device=device, requires_grad=True)
     return [*recurrent, b_hh, W_hq, b_q]
 
 
 def gru_reset_after_step(X: Tensor, H: Tensor, params: list[Tensor]) -> Tensor:
-    """H_t from X_t and H_{t-1}, the reset gate acting on the product."""
+    """One step: H_t from X_t (B, V) and H_{t-1} (B, H), the reset gate acting on the product."""
     W_xz, W_hz, b_z, W_xr, W_hr, b_r, W_xh, W_hh, b_h, b_hh = params
     Z = torch.sigmoid(X @ W_xz + H @ W_hz + b_z)
     R = torch.sigmoid(X @ W_xr + H @ W_hr + b_r)
@@ -88,14 +88,14 @@ def gru_reset_after_step(X: Tensor, H: Tensor, params: list[Tensor]) -> Tensor:
 
 
 def gru_reset_after(inputs: Tensor, state: State, params: list[Tensor]) -> tuple[Tensor, State]:
-    """`gru` as `nn.GRU`, cuDNN and Keras have it: the reset gate acts after the candidate's product with the state.
+    """The GRU of `nn.GRU`, cuDNN and Keras: the reset gate acts after the candidate's product with the state.
 
         gru:               H_tilde = tanh(X W_xh + (R * H) W_hh + b_h)
         gru_reset_after:   H_tilde = tanh(X W_xh + b_h + R * (H W_hh + b_hh))
 
-    The second has a bias b_hh (H,) of its own inside the brackets, and its three products with H can be made as one.
-    They are two models: no choice of parameters turns one into the other, save in special cases, such as a reset gate
-    that stays at 1 in every unit with b_hh = 0.
+    The second has a further bias b_hh (H,) inside the brackets, and its three products with H can be computed as one.
+    They are two models: no choice of parameters turns one into the other, except in special cases, such as a reset
+    gate that stays at 1 in every unit with b_hh = 0. Arguments and results are those of `gru`.
     """
     return _all_steps(gru_reset_after_step, inputs, state, params)
 
@@ -111,7 +111,7 @@ def _all_steps(step: Step, inputs: Tensor, state: State, params: list[Tensor]) -
 
 
 def _draw(shapes: dict[str, tuple[int, ...]], device: Device) -> list[Tensor]:
-    """A leaf for each entry, in order: weights from N(0, 0.01^2), biases zero."""
+    """A leaf tensor for each shape, in order: weights from N(0, 0.01^2), biases zero."""
     params = []
     for name, shape in shapes.items():
         values = 0.01 * torch.randn(shape, device=device) if name.startswith("W") else torch.zeros(shape, device=device)

@@ -1,4 +1,4 @@
-"""Long short-term memory ("Dive into Deep Learning", section 9.2; Hochreiter and Schmidhuber, 1997; Gers et al., 2000).
+"""Long short-term memory ("Dive into Deep Learning" 0.17, 9.2; Hochreiter and Schmidhuber, 1997; Gers et al., 2000).
 
     I_t = sigmoid(X_t W_xi + H_{t-1} W_hi + b_i)            the input gate: 1 lets the candidate in
     F_t = sigmoid(X_t W_xf + H_{t-1} W_hf + b_f)            the forget gate: 1 keeps the old memory
@@ -16,8 +16,8 @@ Shapes, for B sequences of T steps over a vocabulary of V tokens, with H hidden 
     W_xi, W_xf, W_xo, W_xc (V, H)               W_hi, W_hf, W_ho, W_hc (H, H)               b_i, b_f, b_o, b_c (H,)
     W_hq (H, V)                                 b_q (V,)
 
-`nn.LSTM` computes the same H_t and C_t; it keeps its weights transposed and stacked in the order i, f, c, o (it calls
-the candidate g), and each bias as the sum of two.
+`nn.LSTM` computes the same H_t and C_t; its weights are transposed and stacked in the order i, f, g, o (g is the
+candidate), and each bias is the sum of two.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ GATES = ("i", "f", "o", "c")
 
 
 def lstm_shapes(vocab_size: int, num_hiddens: int) -> dict[str, tuple[int, ...]]:
-    """The parameters of `lstm` by name, in the order of their list."""
+    """The shape of each parameter of `lstm`, by name, in the order of their list."""
     V, H = vocab_size, num_hiddens
     shapes: dict[str, tuple[int, ...]] = {}
     for gate in GATES:
@@ -51,13 +51,13 @@ def get_lstm_params(vocab_size: int, num_hiddens: int, device: Device = None) ->
 
 
 def init_lstm_state(batch_size: int, num_hiddens: int, device: Device = None) -> State:
-    """The state (H, C) before the first step: zeros (B, H) twice."""
+    """The state before the first step: a tuple of H and C, zeros (B, H) each."""
     H = torch.zeros(batch_size, num_hiddens, device=device)
     return H, torch.zeros_like(H)
 
 
 def lstm_step(X: Tensor, H: Tensor, C: Tensor, params: list[Tensor]) -> State:
-    """H_t and C_t from X_t, H_{t-1} and C_{t-1}."""
+    """One step: H_t and C_t, (B, H) each, from X_t (B, V), H_{t-1} and C_{t-1}."""
     W_xi, W_hi, b_i, W_xf, W_hf, b_f, W_xo, W_ho, b_o, W_xc, W_hc, b_c = params
     I = torch.sigmoid(X @ W_xi + H @ W_hi + b_i)
     F = torch.sigmoid(X @ W_xf + H @ W_hf + b_f)
@@ -68,7 +68,7 @@ def lstm_step(X: Tensor, H: Tensor, C: Tensor, params: list[Tensor]) -> State:
 
 
 def lstm(inputs: Tensor, state: State, params: list[Tensor]) -> tuple[Tensor, State]:
-    """All steps of `inputs` (T, B, V) from `state` on: the scores Y (T * B, V), step after step, and the last state."""
+    """Run all steps of `inputs` (T, B, V) from `state`: the scores Y (T * B, V), step by step, and the last state."""
     *recurrent, W_hq, b_q = params
     H, C = state
     scores = []
@@ -79,7 +79,7 @@ def lstm(inputs: Tensor, state: State, params: list[Tensor]) -> tuple[Tensor, St
 
 
 def _draw(shapes: dict[str, tuple[int, ...]], device: Device) -> list[Tensor]:
-    """A leaf for each entry, in order: weights from N(0, 0.01^2), biases zero."""
+    """A leaf tensor for each shape, in order: weights from N(0, 0.01^2), biases zero."""
     params = []
     for name, shape in shapes.items():
         values = 0.01 * torch.randn(shape, device=device) if name.startswith("W") else torch.zeros(shape, device=device)

@@ -1,4 +1,4 @@
-"""The recurrent network ("Dive into Deep Learning", sections 8.4 and 8.5).
+"""The recurrent network ("Dive into Deep Learning" 0.17, sections 8.4 and 8.5; Elman, 1990).
 
     H_t = tanh(X_t W_xh + H_{t-1} W_hh + b_h)       the hidden state
     Y_t = H_t W_hq + b_q                            scores of the next token
@@ -11,7 +11,7 @@ Shapes, for B sequences of T steps over a vocabulary of V tokens, with H hidden 
     W_xh (V, H)     W_hh (H, H)     b_h (H,)
     W_hq (H, V)     b_q (V,)
 
-`nn.RNN` computes the same H_t; it keeps its weights transposed, and b_h as the sum of two.
+`nn.RNN` computes the same H_t; its weights are transposed, and b_h is the sum of two biases.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ State = tuple[Tensor]
 
 
 def rnn_shapes(vocab_size: int, num_hiddens: int) -> dict[str, tuple[int, ...]]:
-    """The parameters of `rnn` by name, in the order of their list."""
+    """The shape of each parameter of `rnn`, by name, in the order of their list."""
     V, H = vocab_size, num_hiddens
     return {"W_xh": (V, H), "W_hh": (H, H), "b_h": (H,), "W_hq": (H, V), "b_q": (V,)}
 
@@ -35,18 +35,18 @@ def get_rnn_params(vocab_size: int, num_hiddens: int, device: Device = None) -> 
 
 
 def init_rnn_state(batch_size: int, num_hiddens: int, device: Device = None) -> State:
-    """The state (H,) before the first step: zeros (B, H)."""
+    """The state before the first step: a tuple of H, zeros (B, H)."""
     return (torch.zeros(batch_size, num_hiddens, device=device),)
 
 
 def rnn_step(X: Tensor, H: Tensor, params: list[Tensor]) -> Tensor:
-    """H_t from X_t and H_{t-1}."""
+    """One step: H_t from X_t (B, V) and H_{t-1} (B, H)."""
     W_xh, W_hh, b_h = params
     return torch.tanh(X @ W_xh + H @ W_hh + b_h)
 
 
 def rnn(inputs: Tensor, state: State, params: list[Tensor]) -> tuple[Tensor, State]:
-    """All steps of `inputs` (T, B, V) from `state` on: the scores Y (T * B, V), step after step, and the last state."""
+    """Run all steps of `inputs` (T, B, V) from `state`: the scores Y (T * B, V), step by step, and the last state."""
     *recurrent, W_hq, b_q = params
     (H,) = state
     scores = []
@@ -57,7 +57,7 @@ def rnn(inputs: Tensor, state: State, params: list[Tensor]) -> tuple[Tensor, Sta
 
 
 def _draw(shapes: dict[str, tuple[int, ...]], device: Device) -> list[Tensor]:
-    """A leaf for each entry, in order: weights from N(0, 0.01^2), biases zero."""
+    """A leaf tensor for each shape, in order: weights from N(0, 0.01^2), biases zero."""
     params = []
     for name, shape in shapes.items():
         values = 0.01 * torch.randn(shape, device=device) if name.startswith("W") else torch.zeros(shape, device=device)

@@ -1,1 +1,1 @@
-"""Text to tokens to batches."""
+"""From texts to tokens, and from tokens to batches."""

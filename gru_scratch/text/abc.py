@@ -1,4 +1,4 @@
-"""Bars of tunes in ABC notation: how many of them last as long as their meter says."""
+"""Bars of tunes in ABC notation: how many of them add up to their meter."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 METERS = {"C": Fraction(1), "C|": Fraction(1)}
-"""The meters that ABC writes as a sign: common time and cut time."""
+"""The meters with a sign of their own: common time and cut time."""
 TUPLETS = {2: Fraction(3, 2), 3: Fraction(2, 3), 4: Fraction(3, 4), 6: Fraction(1, 3)}
-"""How long a note of a tuplet of so many lasts, as a part of its written length."""
+"""The length of a note in a tuplet of so many notes, as a fraction of its written length."""
 
 _LENGTH = r"(?P<times>\d*)(?P<parts>(?:/\d*)*)"
 _PITCH = r"[_^=]*[A-Ga-g][,']*"
@@ -27,7 +27,7 @@ _TOKEN = re.compile(
 
 @dataclass(frozen=True)
 class Bars:
-    """How many bars of a tune add up to its meter, and how many it has."""
+    """The number of bars of a tune that add up to its meter, and of all its bars."""
 
     right: int
     total: int
@@ -39,16 +39,16 @@ class Bars:
 
 
 def split_tunes(text: str) -> list[str]:
-    """The tunes of a text: each begins with a line X: and ends before the next."""
+    """The tunes of a text: each begins with a line "X:" and ends before the next."""
     return [tune.strip() + "\n" for tune in re.findall(r"^X:.*?(?=^X:|\Z)", text, re.MULTILINE | re.DOTALL)]
 
 
 def count_bars(tune: str) -> Bars:
-    """The bars of one tune, in its meter (M:) and its unit of length (L:), as they stand at each bar.
+    """Count the bars of one tune, each in the meter (M:) and unit of length (L:) that hold there.
 
-    Read are notes, rests, chords, tuplets of 2, 3, 4 or 6, broken rhythm and fields in brackets; ties, slurs, graces,
-    ornaments and chord names take no time. No bar adds up that has any other sign, or no meter, nor does an upbeat:
-    it is shorter than the meter.
+    It reads notes, rests, chords, tuplets of 2, 3, 4 or 6, broken rhythm and fields in brackets; ties, slurs, graces,
+    ornaments and chord names take no time. A bar with any other sign or without a meter does not add up, nor does an
+    upbeat, which is shorter than the meter.
     """
     reader = _Reader()
     for line in tune.splitlines():
@@ -70,16 +70,16 @@ class _Reader:
     meter: Fraction | None = None
     unit: Fraction | None = None
     lengths: list[Fraction] = field(default_factory=list)
-    """Of the notes of the bar so far."""
+    """The length of the notes in the bar so far."""
     is_clear: bool = True
     """Whether every sign of the bar is known."""
     tuplet: list[Fraction] = field(default_factory=list)
-    """Factors of the notes to come."""
+    """The factors of the lengths of the next notes."""
     broken: Fraction = Fraction(1)
-    """Factor of the next note."""
+    """The factor of the next note's length from broken rhythm."""
 
     def read_field(self, line: str) -> None:
-        """M: and L: change how bars are read; other fields do not."""
+        """Read a field: M: and L: change how bars are counted, others do not."""
         name, value = line[0], line[2:].strip()
         fraction = re.fullmatch(r"(\d+)/([1-9]\d*)", value)
         if name == "M":
@@ -105,14 +105,14 @@ class _Reader:
                 self.is_clear = False
 
     def end_bar(self) -> None:
-        """Count the bar, if there is anything in it, and begin the next."""
+        """Count the bar, if it is not empty, and begin the next."""
         if self.lengths or not self.is_clear:
             self.total += 1
             self.right += self.is_clear and not self.tuplet and self.broken == 1 and sum(self.lengths) == self.meter
         self.lengths, self.is_clear, self.tuplet, self.broken = [], True, [], Fraction(1)
 
     def _add_note(self, times: str, parts: str) -> None:
-        """A note of, say, 3/2 units; a slash alone halves."""
+        """Add a note of, say, 3/2 units; a slash alone halves."""
         divisors = [int(divisor or 2) for divisor in parts.split("/")[1:]]
         if 0 in divisors:
             self.is_clear = False
@@ -126,7 +126,7 @@ class _Reader:
         self.broken = Fraction(1)
 
     def _break(self, sign: str) -> None:
-        """A dot for the note on one side, half of the one on the other."""
+        """Lengthen the note on one side of > or < by half, and halve the one on the other."""
         if not self.lengths:
             self.is_clear = False
             return
@@ -134,7 +134,7 @@ class _Reader:
         self.lengths[-1] *= before
 
     def _unit(self) -> Fraction:
-        """L:, or where there is none, what the notation takes in its place."""
+        """The unit of length: L:, or without it the default of the notation."""
         if self.unit is not None:
             return self.unit
         return Fraction(1, 16) if self.meter is not None and self.meter < Fraction(3, 4) else Fraction(1, 8)

@@ -1,16 +1,16 @@
-"""A row of token numbers to batches (X, Y) of shape (B, T): random sampling and sequential partitioning.
+"""From token indices to batches (X, Y) of shape (B, T): random sampling and sequential partitioning.
 
-Both cut the row into windows of T + 1 tokens: X is all but the last, Y all but the first. What is left to chance is
-drawn once, at the start of an epoch; after that, batch `i` depends on `i` alone. So a place in the data is the state of
-the generator at the start of the epoch and one number:
+Both cut the text into windows of T + 1 tokens: X is all but the last, Y all but the first. Random numbers are drawn
+once, at the start of an epoch; after that, batch `i` depends on `i` alone. So a place in the data is the state of the
+generator at the start of the epoch and one number:
 
     loader = SequenceLoader(corpus, batch_size=32, num_steps=35)
     for X, Y in loader: ...             # one epoch
     epoch = loader.epoch()              # the same, with a length and an order
     X, Y = epoch[7]
 
-A row that stays in its file (`MappedTokens`) is cut in the same way, in memory that does not grow with the text: random
-sampling then computes the order of its pieces instead of shuffling a list of them.
+Tokens that stay in a file (`MappedTokens`) are cut in the same way, in memory that does not grow with the text: random
+sampling then computes the order of the pieces instead of shuffling a list of them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Corpus = Tensor | MappedTokens
 
 
 class Generator(Protocol):
-    """What is asked of a source of chance: `random.Random`, or the module `random` itself, which is the book's."""
+    """The interface of a random generator: `random.Random`, or the module `random` itself, as in the book."""
 
     def randint(self, a: int, b: int, /) -> int: ...
     def shuffle(self, x: array[int], /) -> None: ...
@@ -87,7 +87,7 @@ class RandomEpoch(Epoch):
 
 
 class SequentialEpoch(Epoch):
-    """The text from a random offset on as B long rows; each batch goes on where the one before it ended."""
+    """The text from a random offset on as B long rows; each batch continues where the one before it ended."""
 
     def __init__(self, corpus: Corpus, batch_size: int, num_steps: int, generator: Generator) -> None:
         offset = generator.randint(0, num_steps)
@@ -109,19 +109,25 @@ class SequentialEpoch(Epoch):
 def seq_data_iter_random(
     corpus: Sequence[int] | Corpus, batch_size: int, num_steps: int, generator: Generator | None = None
 ) -> Iterator[Batch]:
-    """The book's random sampling: one epoch of (X, Y), each (B, T) int64, drawn when the first batch is taken."""
+    """The book's random sampling: one epoch of (X, Y), each (B, T) int64, drawn with the first batch.
+
+    Source: "Dive into Deep Learning" 0.17, section 8.3.
+    """
     yield from RandomEpoch(*checked(corpus, batch_size, num_steps), generator or random)
 
 
 def seq_data_iter_sequential(
     corpus: Sequence[int] | Corpus, batch_size: int, num_steps: int, generator: Generator | None = None
 ) -> Iterator[Batch]:
-    """The book's sequential partitioning: one epoch of (X, Y), each (B, T) int64, drawn when the first is taken."""
+    """The book's sequential partitioning: one epoch of (X, Y), each (B, T) int64, drawn with the first batch.
+
+    Source: "Dive into Deep Learning" 0.17, section 8.3.
+    """
     yield from SequentialEpoch(*checked(corpus, batch_size, num_steps), generator or random)
 
 
 class SequenceLoader:
-    """Epochs of a text, one for each time it is iterated over.
+    """Epochs of a text, one for each iteration over it.
 
     Raises ValueError unless the text is long enough for one batch under every offset that may be drawn.
     """
@@ -155,7 +161,7 @@ class SequenceLoader:
 
 
 def checked(corpus: Sequence[int] | Corpus, batch_size: int, num_steps: int) -> tuple[Corpus, int, int]:
-    """The corpus, a tensor (N,) if it is in memory, and both sizes, once they are seen to be whole and at least 1."""
+    """The corpus, a tensor (N,) if it is in memory, and both sizes; ValueError unless these are integers above 0."""
     for name, size in (("batch_size", batch_size), ("num_steps", num_steps)):
         if not isinstance(size, int) or size < 1:
             raise ValueError(f"expected {name} as a whole number of at least 1, received {size!r}")
@@ -168,13 +174,13 @@ def checked(corpus: Sequence[int] | Corpus, batch_size: int, num_steps: int) -> 
 
 
 class Permutation:
-    """An order of N things that is computed, not kept: random access in no memory.
+    """A random order that is computed, not stored: random access without memory.
 
     A permutation of 0 .. size - 1, chosen by its keys (four whole numbers below 2**32); `order[a:b]` is a part of it.
 
     A Feistel network: a number of 2b bits is cut into halves, and each round adds to one half (by exclusive or) a hash
     of the other, which can be undone, so that no two numbers meet. A result of `size` or more goes through it again,
-    until it is below; as 2**(2b) < 4 * size, that is seldom more than a few times. Source: Black and Rogaway,
+    until it is below; as 2**(2b) < 4 * size, that is rarely more than a few times. Source: Black and Rogaway,
     "Ciphers with arbitrary finite domains" (2002).
     """
 

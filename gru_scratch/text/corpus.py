@@ -1,8 +1,8 @@
 """Find, fetch and clean a text.
 
-*The Time Machine* (H. G. Wells, 1895) as "Dive into Deep Learning" has it is the default. It is known by its SHA-1
-sum: a file that differs, however little, is passed over. Where it is neither at hand nor to be had from the book's data
-host, the story that ships with the package takes its place, and the text's `notice` says so.
+The default is *The Time Machine* (H. G. Wells, 1895) as in "Dive into Deep Learning". It is recognised by its SHA-1
+sum: a file that differs, however little, is ignored. If it is neither on this machine nor to be downloaded from the
+book's data host, the story that ships with the package replaces it, and the text's `notice` says so.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SHAKESPEARE_FILE = "tinyshakespeare.txt"
 DATA_VARIABLE = "GRU_SCRATCH_DATA"
 DOWNLOAD_SECONDS = 6.0
 TEXT_ENDINGS = (".txt", ".abc")
-"""Of the files that are read where a folder is given as a text."""
+"""The endings of the files that are read from a folder."""
 CONVERT = "convert it, or train on its bytes with --tokens byte"
 
 
@@ -44,10 +44,10 @@ class Source:
 
 @dataclass(frozen=True)
 class Text:
-    """A text as its file has it, and where it came from.
+    """A text, unchanged from its file, and its source.
 
-    `notice` is one line that the person at the terminal should see (a stand-in was used, a file was passed over),
-    or None. The library does not print it; scripts do.
+    `notice` is one line for the user (the shipped story replaces the book, a file was ignored), or None. The library
+    does not print it; commands do.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Text:
     notice: str | None = None
 
     def tokens(self, kind: str = "char", *, raw: bool = False) -> Sequence[str]:
-        """All tokens in one row: of the cleaned text as in the book, or with `raw` of the text as it stands.
+        """All tokens in one sequence: of the cleaned text as in the book, or with `raw` of the unchanged text.
 
         Character tokens come as a `str`, which is a sequence of them; word tokens as a list.
         """
@@ -69,19 +69,19 @@ class Text:
 
 
 def split_lines(text: str) -> list[str]:
-    """The lines as Python reads them from a file: ended by \\n, \\r or \\r\\n, which count as \\n."""
+    """The lines as Python reads them from a file: \\r and \\r\\n end a line like \\n."""
     return list(io.StringIO(text, newline=None))
 
 
 def clean_lines(text: str) -> list[str]:
-    """The book's cleaning, line by line: each run of other characters than A-Z, a-z is one space; strip; lower case."""
+    """The book's cleaning, line by line: lower case, with every run of other characters than letters as one space."""
     return [re.sub("[^A-Za-z]+", " ", line).strip().lower() for line in split_lines(text)]
 
 
 def load_text(path: str | os.PathLike[str] | None = None) -> Text:
-    """The text in the file `path`; without one, *The Time Machine*, or else the shipped story.
+    """The text in the file `path`; by default *The Time Machine*, or else the shipped story.
 
-    Raises FileNotFoundError or ValueError in one sentence where `path` is missing, empty, not a file or not UTF-8 text.
+    Raises FileNotFoundError or ValueError if `path` is missing, empty, not a file or not UTF-8 text.
     """
     if path is not None:
         check_file(Path(path))
@@ -90,27 +90,27 @@ def load_text(path: str | os.PathLike[str] | None = None) -> Text:
 
 
 def find_text(path: str | os.PathLike[str] | None = None) -> Source:
-    """Where a text is: in the file or folder `path`; without one, where `load_text` reads.
+    """The source of a text: the file or folder `path`; by default the one that `load_text` reads.
 
     Raises what `text_files` raises.
     """
     if path is not None:
         text_files(Path(path))
         return Source(Path(path).absolute().name, Path(path))
-    found = find_time_machine()
+    book = find_time_machine()
     notices = [f"passed over {place}: it is not the book's file (its SHA-1 sum differs)" for place in altered_files()]
-    if found is not None:
-        return Source("The Time Machine", found, "; ".join(notices) or None)
+    if book is not None:
+        return Source("The Time Machine", book, "; ".join(notices) or None)
     notices.insert(
         0,
         "The Time Machine is not at hand and could not be downloaded: reading the shipped story instead; put it at "
-        f"{download_folder() / TIME_MACHINE_FILE}, or name a folder that has {TIME_MACHINE_FILE} in {DATA_VARIABLE}",
+        f"{download_folder() / TIME_MACHINE_FILE}, or set {DATA_VARIABLE} to a folder that has {TIME_MACHINE_FILE}",
     )
     return Source("the shipped story", story_path(), "; ".join(notices))
 
 
 def read_text(path: Path) -> str:
-    """The characters of a UTF-8 text file, line ends as they stand; one clear sentence where there is no such text."""
+    """The characters of a UTF-8 text file, with its line ends; raises as `load_text`."""
     content = read_content(path)
     check_encoding(path, content)
     try:
@@ -121,7 +121,7 @@ def read_text(path: Path) -> str:
 
 
 def check_encoding(path: Path, content: bytes, start: int = 0) -> None:
-    """ValueError for marks of UTF-16 or UTF-32, and for a zero byte; `content` begins at byte `start` of the file."""
+    """Raise ValueError for a UTF-16 or UTF-32 byte order mark or a zero byte; `content` begins at byte `start`."""
     if start == 0 and content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)):
         raise ValueError(f"{path} is in UTF-16 or UTF-32: expected UTF-8; {CONVERT}")
     zero = content.find(0)
@@ -130,7 +130,7 @@ def check_encoding(path: Path, content: bytes, start: int = 0) -> None:
 
 
 def not_utf8(path: Path, start: int, error: UnicodeDecodeError) -> ValueError:
-    """The error to raise for bytes that are no UTF-8 text, where what was decoded began at byte `start` of the file."""
+    """The error for bytes that are not UTF-8, decoded from byte `start` of the file on."""
     place, bad = start + error.start, error.object[error.start]
     return ValueError(
         f"{path} is not UTF-8 text: byte {place} is 0x{bad:02x} (counted from 0), {error.reason}; {CONVERT}"
@@ -138,9 +138,9 @@ def not_utf8(path: Path, start: int, error: UnicodeDecodeError) -> ValueError:
 
 
 def text_files(path: Path) -> list[Path]:
-    """The files of a text: `path` itself, or, of a folder, its files that end as `TEXT_ENDINGS`, by their names.
+    """The files of a text: `path` itself, or the files of a folder that end in `TEXT_ENDINGS`, in the order of names.
 
-    Raises FileNotFoundError, PermissionError or ValueError for a folder without any, and where one is not to be read.
+    Raises FileNotFoundError, PermissionError or ValueError if there is none, or one cannot be read.
     """
     files = [path]
     if path.is_dir():
@@ -153,13 +153,13 @@ def text_files(path: Path) -> list[Path]:
 
 
 def read_content(path: Path) -> bytes:
-    """The bytes of a text file; one clear sentence where there are none to be had."""
+    """The bytes of a text file; raises as `check_file`."""
     check_file(path)
     return path.read_bytes()
 
 
 def check_file(path: Path) -> None:
-    """FileNotFoundError, PermissionError or ValueError unless `path` is a file that holds something to read."""
+    """Raise FileNotFoundError, PermissionError or ValueError unless `path` is a readable file that is not empty."""
     if path.is_dir():
         raise ValueError(f"expected a text file, received the folder {path}")
     if not path.exists():
@@ -183,7 +183,7 @@ def find_time_machine(*, download: bool = True) -> Path | None:
 
 
 def altered_files() -> list[Path]:
-    """Files in the Time Machine's places that are not the Time Machine."""
+    """Files in the places of The Time Machine whose SHA-1 sum differs."""
     return [place for place in time_machine_places() if place.is_file() and not is_time_machine(place)]
 
 
@@ -195,7 +195,7 @@ def is_time_machine(path: Path) -> bool:
 
 
 def is_the_books(path: Path) -> bool:
-    """Whether a file is The Time Machine, or the story that stands in for it: the texts that the book's way suits."""
+    """Whether a file is The Time Machine or the shipped story, for which the book's cleaning is the default."""
     if path.is_dir() or path.stat().st_size > 1 << 20:
         return False
     return is_time_machine(path) or path.read_bytes() == story_path().read_bytes()
@@ -210,20 +210,20 @@ def time_machine_places() -> list[Path]:
 def find_tiny_shakespeare() -> Path:
     """An intact Tiny Shakespeare: from $GRU_SCRATCH_DATA, from `download_folder()`, or by download into that folder.
 
-    Raises FileNotFoundError, with where to put it, if there is none.
+    Raises FileNotFoundError, which says where to put it, if there is none.
     """
     named = os.environ.get(DATA_VARIABLE)
     for folder in [*([Path(named)] if named else []), download_folder()]:
         place = folder / SHAKESPEARE_FILE
         if place.is_file() and pooch.file_hash(str(place), alg="sha256") == SHAKESPEARE_SHA256:
             return place
-    found = fetch(SHAKESPEARE_URL, f"sha256:{SHAKESPEARE_SHA256}", SHAKESPEARE_FILE, download_folder(), 60.0)
-    if found is None:
+    path = fetch(SHAKESPEARE_URL, f"sha256:{SHAKESPEARE_SHA256}", SHAKESPEARE_FILE, download_folder(), 60.0)
+    if path is None:
         raise FileNotFoundError(
             f"Tiny Shakespeare is not at hand and could not be downloaded from {SHAKESPEARE_URL}: "
             f"put it at {download_folder() / SHAKESPEARE_FILE}"
         )
-    return found
+    return path
 
 
 def fetch_time_machine(folder: Path, seconds: float = DOWNLOAD_SECONDS) -> Path | None:
@@ -232,10 +232,11 @@ def fetch_time_machine(folder: Path, seconds: float = DOWNLOAD_SECONDS) -> Path 
 
 
 def fetch(url: str, known_hash: str, name: str, folder: Path, seconds: float) -> Path | None:
-    """Download a file into `folder`, or return None: no network, no permission, a wrong sum, out of time.
+    """Download a file into `folder`; None without a network or permission, for a wrong checksum, or after a time-out.
 
-    pooch writes to a temporary name, compares the sum, and only then renames; a damaged copy from before is replaced.
-    Time-outs of sockets bound neither a name look-up nor a host with many dead addresses, so a thread bounds the whole.
+    pooch writes to a temporary name, compares the checksum, and only then renames; a damaged copy is replaced.
+    Time-outs of sockets limit neither a name look-up nor a host with many dead addresses, so a thread limits the total
+    time.
     """
     arrived: list[Path] = []
 
@@ -270,7 +271,7 @@ def download_folder() -> Path:
 
 
 def story_path() -> Path:
-    """The shipped story: in `data/` of the checkout, or inside the installed package, where `data/` is packed to."""
+    """The shipped story: in `data/` of the checkout, or in the installed package, which contains `data/`."""
     folder = checkout_data() or Path(__file__).resolve().parents[1] / "data"
     return folder / "story.txt"
 

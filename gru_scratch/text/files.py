@@ -1,4 +1,4 @@
-"""Files that are whole or not there, folders that are free, and one writer at a time."""
+"""Atomic writes, new folders, and locks that allow one writer at a time."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import IO
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write `content` to `path` so that at any moment `path` holds all of the old bytes or all of the new."""
+    """Write `content` to `path` so that at any moment `path` holds either all old or all new bytes."""
     with replacing(path) as file:
         file.write(content)
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write, which takes the place of `path` once it is whole and on the disk, or else is gone again."""
+    """A file to write that replaces `path` once it is complete and on the disk; after an error it is removed."""
     with written_aside(path) as file:
         yield file
     take_places([path])
@@ -34,15 +34,15 @@ def written_aside(path: Path) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-    except BaseException as error:  # a full disk: the part that fitted is of no use
+    except BaseException as error:  # such as a full disk: a part of the file is of no use
         discard_aside([path])
         if isinstance(error, OSError) and error.filename is not None:
-            error.filename = str(path)  # whoever reads the message asked for this name
+            error.filename = str(path)  # the name that the user knows
         raise
 
 
 def take_places(paths: Iterable[Path]) -> None:
-    """Rename what was written aside for files of one folder, so that it lasts through a loss of power."""
+    """Rename the files written aside for `paths` of one folder, safely even against a loss of power."""
     paths = list(paths)
     try:
         for path in paths:
@@ -61,7 +61,7 @@ def take_places(paths: Iterable[Path]) -> None:
 
 
 def discard_aside(paths: Iterable[Path]) -> None:
-    """Remove what was written aside and has not taken its place."""
+    """Remove the files written aside that have not been renamed."""
     for path in paths:
         _aside(path).unlink(missing_ok=True)
 
@@ -71,16 +71,16 @@ def _aside(path: Path) -> Path:
 
 
 def make_folder(out: Path | None, name: str, *, what: str = "folder", leftovers: Collection[str] = ()) -> Path:
-    """Make `out`, new or empty, else the first free of runs/NAME, runs/NAME-2, ..., to which files can be written.
+    """Make `out`, or else the first of runs/NAME, runs/NAME-2, ... that does not exist, and check that it is writable.
 
     Args:
-        out: the folder that is asked for; what was there before is never written over.
-        name: of the folder under runs/ where none is asked for.
-        what: the folder is called in messages.
+        out: the folder, new or empty: no file is ever overwritten.
+        name: the name of the folder under runs/ if `out` is None.
+        what: the name of the folder in messages.
         leftovers: names of files that may be there already.
 
     Raises:
-        ValueError: `out` holds anything, or the folder cannot be made or written to.
+        ValueError: `out` is not empty, or the folder cannot be made or written to.
     """
     folder = out or Path("runs") / name
     try:
@@ -100,13 +100,13 @@ def make_folder(out: Path | None, name: str, *, what: str = "folder", leftovers:
 
 
 def make_empty(folder: Path, leftovers: Collection[str] = ()) -> bool:
-    """Make a folder unless it is there; whether it holds nothing else than `leftovers`."""
+    """Make a folder unless it exists; return whether it holds nothing but `leftovers`."""
     folder.mkdir(parents=True, exist_ok=True)
     return {path.name for path in folder.iterdir()} <= set(leftovers)
 
 
 def _first_free(folder: Path) -> Path:
-    """Make the first of FOLDER, FOLDER-2, ... that nobody else makes first."""
+    """Make the first of FOLDER, FOLDER-2, ... that does not exist."""
     for number in count(1):
         free = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
         with suppress(FileExistsError):
@@ -116,10 +116,9 @@ def _first_free(folder: Path) -> Path:
 
 
 class Lock:
-    """A lock on a file or folder, which the system lets go of when the process ends, however it ends.
+    """A lock on a file or folder, which the system releases when the process ends, however it ends.
 
-    `take` says whether it was free; `wait` waits until it is. Systems without such locks (Windows) have none here: it
-    is always free, and two runs that write to one folder at a time are then not kept from it.
+    On systems without such locks (Windows) it is always free, so that two runs may write to one folder at a time.
     """
 
     def __init__(self, path: Path) -> None:
@@ -127,15 +126,15 @@ class Lock:
         self._descriptor = None if self._system is None else os.open(path, os.O_RDONLY)
 
     def take(self) -> bool:
-        """Take it if it is free; whether it was."""
+        """Acquire the lock if it is free, and return whether it was."""
         return self._lock(wait=False)
 
     def wait(self) -> None:
-        """Take it as soon as it is free."""
+        """Wait until the lock is free, and acquire it."""
         self._lock(wait=True)
 
     def release(self) -> None:
-        """Let go of it."""
+        """Release the lock."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None

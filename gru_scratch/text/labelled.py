@@ -1,6 +1,6 @@
 """Lines of text with labels: from a table, from a file for each class, or from the shipped story.
 
-A table is a CSV file, or by its name (.tsv) one with tabs, whose first line names the columns.
+A table is a CSV file, or a TSV file if its name ends in .tsv, whose first line names the columns.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gru_scratch.text.corpus import clean_lines, read_text, split_lines, story_p
 WRITTEN, SHUFFLED = "written", "shuffled"
 """The labels of the story's lines, and of the same lines with their words shuffled."""
 FEWEST_WORDS = 4
-"""In a line of the story."""
+"""The least number of words in a line of the story."""
 
 
 class Example(NamedTuple):
@@ -29,7 +29,7 @@ class Example(NamedTuple):
     text: str
     label: str
     origin: str
-    """Examples of one origin stay together when examples are divided: the text, or what it was made from."""
+    """The text, or the text from which it was made: examples of one origin stay together when they are divided."""
 
 
 class Parts(NamedTuple):
@@ -43,8 +43,7 @@ class Parts(NamedTuple):
 def read_table(path: str | os.PathLike[str], text: str = "text", label: str = "label") -> list[Example]:
     """The examples of a table's columns `text` and `label`.
 
-    Raises FileNotFoundError or ValueError, with the number of the line, where there is no such file or column, or a
-    text or label is missing.
+    Raises FileNotFoundError if there is no such file; ValueError, with the line, if a column, text or label is missing.
     """
     content = read_text(Path(path)).removeprefix("\ufeff")
     delimiter = "\t" if Path(path).suffix.lower() == ".tsv" else ","
@@ -66,7 +65,7 @@ def read_table(path: str | os.PathLike[str], text: str = "text", label: str = "l
 
 
 def read_classes(files: Mapping[str, Path]) -> list[Example]:
-    """The lines of a text file for each class, blank ones left out. Raises what `read_text` raises."""
+    """The lines of a text file for each class, without blank ones; raises as `read_text`."""
     lines = {label: [line.strip() for line in split_lines(read_text(path))] for label, path in files.items()}
     return [Example(line, label, line) for label, each in lines.items() for line in each if line]
 
@@ -87,7 +86,7 @@ def story_examples(seed: int = 0) -> list[Example]:
 
 
 def check_labels(examples: Sequence[Example]) -> list[str]:
-    """The labels, in order; ValueError unless there are two of them at least, each with two examples."""
+    """The labels, sorted; ValueError unless there are at least two, each with at least two examples."""
     counts = Counter(example.label for example in examples)
     if len(counts) < 2:
         raise ValueError(
@@ -107,10 +106,10 @@ def balanced(examples: Sequence[Example]) -> list[Example]:
 
 
 def split_examples(examples: Sequence[Example], *, validation: float, test: float) -> Parts:
-    """Divide examples by their origins, of which in each class validation and test get these fractions.
+    """Divide examples by their origins; in each class, validation and test get these fractions of them.
 
-    The order of origins by SHA-256 decides, not chance: the same examples are divided alike by every seed. Of a class
-    with few examples each part with a fraction gets one at least, as long as one is left to train on.
+    The order of origins by SHA-256 decides, not chance, so that the same examples are always divided alike. Of a class
+    with few examples each part gets at least one, as long as one is left to train on.
     """
     part_of: dict[str, int] = {}
     for label in check_labels(examples):

@@ -1,4 +1,4 @@
-"""Numbers and calendar dates in words, English and Chinese: a small grammar whose translations can be checked exactly.
+"""Numbers and calendar dates in words, English and Chinese: a small grammar with exactly one right translation.
 
 English is written without commas and in lower case, Chinese in characters, its years digit by digit:
 
@@ -71,7 +71,7 @@ def chinese_number(number: int) -> str:
 
 
 def _below_myriad(number: int) -> str:
-    """The digits with their units; a gap between two of them is one 零, however wide."""
+    """A number below 10,000: the digits with their units, and one 零 for every gap between them."""
     words, gap = "", False
     for unit, name in UNITS:
         digit, number = divmod(number, unit)
@@ -82,7 +82,7 @@ def _below_myriad(number: int) -> str:
 
 
 def check_number(number: int) -> None:
-    """ValueError unless the grammar has the number."""
+    """Raise ValueError unless the grammar has the number."""
     if not 0 <= number <= LARGEST:
         raise ValueError(f"expected a number from 0 to {LARGEST:,}, received {number}")
 

@@ -1,4 +1,4 @@
-"""Pairs of sentences as numbers, in batches of similar length.
+"""Pairs of sentences as token indices, in batches of similar length.
 
 Legend: ``B`` pairs of a batch, ``S`` steps of the source, ``T`` steps of the target, padding included.
 """
@@ -18,20 +18,20 @@ from gru_scratch.text.vocab import Vocab, join_tokens, split_tokens
 
 PAD, BOS, EOS = 1, 2, 3
 RESERVED = ("<pad>", "<bos>", "<eos>")
-"""The tokens with these numbers; 0 is `<unk>`."""
+"""The indices of the reserved tokens; `<unk>` is 0."""
 POOL = 20
-"""Batches whose pairs are sorted by length together."""
+"""The number of batches whose pairs are sorted by length together."""
 
 
 class Language:
-    """One side of the pairs: how a sentence becomes numbers, and numbers a sentence."""
+    """One side of the pairs: from sentences to token indices, and back."""
 
     def __init__(self, vocab: Vocab, kind: str) -> None:
         self.vocab, self.kind = vocab, kind
 
     @classmethod
     def of(cls, sentences: Sequence[str], kind: str, min_freq: int = 0) -> Language:
-        """The language whose vocabulary these sentences have."""
+        """The language with the vocabulary of these sentences."""
         tokens = [token for sentence in sentences for token in split_tokens(clean_sentence(sentence), kind)]
         return cls(Vocab(tokens, min_freq, RESERVED), kind)
 
@@ -40,7 +40,7 @@ class Language:
         return list(split_tokens(clean_sentence(sentence), self.kind))
 
     def encode(self, sentence: str) -> list[int]:
-        """The numbers of a sentence's tokens, `<eos>` last."""
+        """The indices of a sentence's tokens, with `<eos>` at the end."""
         return [*self.vocab[self.tokens(sentence)], EOS]
 
     def decode(self, numbers: Sequence[int]) -> str:
@@ -54,14 +54,14 @@ class Language:
 
 
 class NumberedPair(NamedTuple):
-    """A pair as numbers, `<eos>` at both ends."""
+    """A pair as token indices, both sides with `<eos>` at the end."""
 
     source: list[int]
     target: list[int]
 
 
 class PairBatch(NamedTuple):
-    """A batch for teacher forcing: the decoder reads `target_in` and is to say `target_out`."""
+    """A batch for teacher forcing: the decoder reads `target_in` and is to predict `target_out`."""
 
     source: Tensor  # (B, S)
     source_lengths: Tensor  # (B,)
@@ -70,20 +70,20 @@ class PairBatch(NamedTuple):
 
 
 def number_pairs(pairs: Sequence[Pair], source: Language, target: Language, longest: int) -> list[NumberedPair]:
-    """The pairs as numbers, without those of which a side has more than `longest` tokens."""
+    """The pairs as token indices, without those of which a side has more than `longest` tokens."""
     numbered = [NumberedPair(source.encode(pair.source), target.encode(pair.target)) for pair in pairs]
     return [pair for pair in numbered if max(map(len, pair)) <= longest + 1]
 
 
 def pad(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-    """Rows of numbers as one tensor (B, S), filled up with `<pad>`, and their lengths (B,)."""
+    """Sequences of token indices as one tensor (B, S), padded with `<pad>`, and their lengths (B,)."""
     lengths = torch.tensor([len(row) for row in rows])
     longest = int(lengths.max())
     return torch.tensor([[*row, *[PAD] * (longest - len(row))] for row in rows]), lengths
 
 
 def batch_of(pairs: Sequence[NumberedPair]) -> PairBatch:
-    """A batch, as long as its longest pair."""
+    """A batch, padded to its longest pair."""
     source, lengths = pad([pair.source for pair in pairs])
     target, _ = pad([pair.target for pair in pairs])
     target_in = torch.cat([torch.full((len(pairs), 1), BOS), target[:, :-1]], dim=1)
@@ -105,7 +105,7 @@ class PairEpoch(Sequence[PairBatch]):
 
 
 def similar_batches(lengths: Sequence[tuple[int, ...]], batch_size: int, generator: Generator) -> list[list[int]]:
-    """Places of all examples in batches: shuffled, sorted by length within pools, cut, and the batches shuffled."""
+    """Batches of example indices: shuffled, sorted by length within pools, cut, and the batches shuffled."""
     order = _shuffled(len(lengths), generator)
     batches: list[list[int]] = []
     for start in range(0, len(order), POOL * batch_size):
@@ -115,7 +115,7 @@ def similar_batches(lengths: Sequence[tuple[int, ...]], batch_size: int, generat
 
 
 def _shuffled(count: int, generator: Generator) -> list[int]:
-    """The numbers below `count` in an order that `generator` draws."""
+    """The integers below `count` in an order that `generator` draws."""
     order = array("q", range(count))
     generator.shuffle(order)
     return list(order)

@@ -1,7 +1,7 @@
-"""Pairs of sentences to translate: from a file, from the book, or made by the program itself.
+"""Pairs of sentences to translate: from a file, from the book, or generated.
 
 A file of pairs is UTF-8 text with one pair a line, source and target separated by a tab. The exports of Anki (a third
-column names the authors) and of Tatoeba (four columns: number, source, number, target) are read as they are.
+column names the authors) and of Tatoeba (four columns: number, source, number, target) can be read, too.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ class Parts(NamedTuple):
 
 
 def read_pairs(path: str | os.PathLike[str]) -> list[Pair]:
-    """The pairs of a file, in its order; blank lines are passed over.
+    """The pairs of a file, in its order; blank lines are skipped.
 
-    Raises FileNotFoundError or ValueError, with the number of the line, where there is no file or a line is no pair.
+    Raises FileNotFoundError if there is no such file; ValueError, with the line, if a line is not a pair.
     """
     lines = corpus.split_lines(corpus.read_text(Path(path)).removeprefix("\ufeff"))
     pairs = [_pair(line.rstrip("\n"), f"line {i} of {path}") for i, line in enumerate(lines, 1) if line != "\n"]
@@ -67,9 +67,9 @@ def _pair(line: str, place: str) -> Pair:
 
 
 def find_fra_eng() -> Path:
-    """The book's English–French pairs: from $GRU_SCRATCH_DATA, from the downloads, or by download.
+    """The book's English–French pairs: from $GRU_SCRATCH_DATA, `download_folder()`, or by download into it.
 
-    Raises FileNotFoundError, with where to put them, if they are nowhere.
+    Raises FileNotFoundError, which says where to put them, if there are none.
     """
     named = os.environ.get(corpus.DATA_VARIABLE)
     folders = [*([Path(named)] if named else []), corpus.download_folder()]
@@ -88,9 +88,9 @@ def find_fra_eng() -> Path:
 
 
 def made_pairs(count: int, *, largest: int = LARGEST, seed: int = 0) -> list[Pair]:
-    """Numbers from 1 to `largest` and dates of two centuries in words, English to Chinese, half of each.
+    """Numbers from 1 to `largest` and dates of two centuries in words, English to Chinese, one half each.
 
-    Numbers of few digits are drawn as often as those of many, as far as there are so many; no pair comes twice.
+    Short numbers are drawn as often as long ones, as far as there are enough of them; no pair is repeated.
     """
     if count < 2:
         raise ValueError(f"expected at least 2 pairs to make, received {count}")
@@ -109,15 +109,15 @@ def made_pairs(count: int, *, largest: int = LARGEST, seed: int = 0) -> list[Pai
 
 
 def clean_sentence(sentence: str) -> str:
-    """The book's cleaning: lower case, single spaces, one also before a mark (,.!?) that ends a word."""
+    """The book's cleaning: lower case, single spaces, and a space before a mark (,.!?) that ends a word."""
     sentence = re.sub(r"(?<=\S)(?=[,.!?])", " ", sentence.lower())
     return " ".join(sentence.split())
 
 
 def split_pairs(pairs: Sequence[Pair], *, validation: float, test: float) -> Parts:
-    """Divide pairs by their source sentences, of which validation and test get these fractions.
+    """Divide pairs by their source sentences; validation and test get these fractions of them.
 
-    The order of sentences by SHA-256 decides, not chance: the same pairs are divided alike by every seed.
+    The order of sentences by SHA-256 decides, not chance, so that the same pairs are always divided alike.
     """
     sources = {pair.source for pair in pairs}
     order = sorted(sources, key=lambda source: hashlib.sha256(source.encode("utf-8", "surrogatepass")).digest())

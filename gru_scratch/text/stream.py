@@ -1,6 +1,6 @@
-"""A text of any size, read once from end to end in little memory, and its tokens counted or numbered on the way.
+"""A text of any size, read in chunks, its tokens counted or mapped to their indices.
 
-The chunks are small enough to stay in a processor's cache, and all work on them is NumPy's or the codec's.
+The chunks are small enough for a processor's cache, and all work on them is done by NumPy and the codec.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from gru_scratch.text.vocab import Vocab
 
 CHUNK_BYTES = 1 << 18
 BETWEEN_FILES = b"\n"
-"""What follows each file of a folder but the last: a blank line, where the file ends its own last line."""
+"""The text between two files of a folder: it makes a blank line if a file ends with a line end."""
 
 Piece = Any
-"""Part of a text: `str` for characters, `bytes` for bytes, a list of `str` for words."""
+"""A part of a text: `str` for characters, `bytes` for bytes, a list of `str` for words."""
 
 
 class Hash(Protocol):
@@ -35,14 +35,13 @@ class Hash(Protocol):
 def read_pieces(
     path: Path, kind: str, cleaning: str, digest: Hash, progress: Callable[[int], object] = lambda size: None
 ) -> Iterator[Piece]:
-    """A text, of a file or of a folder's, in pieces, each ready to be counted or numbered by its kind of token.
+    """A text, of a file or of all files of a folder, in pieces for the kind of token.
 
-    Between two files of a folder is `BETWEEN_FILES`.
-    Line ends \\r\\n and \\r become \\n, as Python reads a text file, and a byte order mark is dropped, unless tokens
-    are bytes. With the `cleaning` "book" the text is cleaned line by line. `digest` is fed the bytes of the text;
-    `progress` is told their number.
+    Between two files of a folder is `BETWEEN_FILES`. Line ends \\r\\n and \\r become \\n, as Python reads a text file,
+    and a byte order mark is dropped, unless tokens are bytes. With the `cleaning` "book" the text is cleaned line by
+    line. `digest` is updated with the bytes of the text; `progress` is called with the number of bytes of each chunk.
 
-    Raises ValueError with the place of a zero byte, or of one that is not UTF-8 (byte tokens take any).
+    Raises ValueError, with its place, for a zero byte or one that is not UTF-8, unless tokens are bytes.
     """
     files = text_files(path)
     ends = [*[BETWEEN_FILES] * (len(files) - 1), b""]
@@ -58,7 +57,7 @@ def read_pieces(
 
 
 def text_sha256(path: Path, progress: Callable[[int], object] = lambda size: None) -> str:
-    """The SHA-256 sum of a text's bytes, as `read_pieces` feeds them to its digest."""
+    """The SHA-256 sum of a text's bytes, as in the digest of `read_pieces`."""
     digest = hashlib.sha256()
     for _ in read_pieces(path, "byte", "raw", digest, progress):
         pass
@@ -66,12 +65,12 @@ def text_sha256(path: Path, progress: Callable[[int], object] = lambda size: Non
 
 
 def text_size(path: Path) -> int:
-    """The bytes of a text's files together."""
+    """The size of a text in bytes, all files together."""
     return sum(file.stat().st_size for file in text_files(path))
 
 
 def _read_chunks(path: Path, end: bytes, digest: Hash, progress: Callable[[int], object]) -> Iterator[bytes]:
-    """The bytes of a file, and then `end`."""
+    """The bytes of a file in chunks, and then `end`."""
     with open(path, "rb", buffering=0) as file:
         while chunk := file.read(CHUNK_BYTES):
             digest.update(chunk)
@@ -83,7 +82,7 @@ def _read_chunks(path: Path, end: bytes, digest: Hash, progress: Callable[[int],
 
 
 def _decode(chunks: Iterator[bytes], path: Path) -> Iterator[str]:
-    """UTF-8 to characters; both decoders keep what a chunk cuts in two (a character, \\r\\n) for the next."""
+    """Decode UTF-8; both decoders keep a character or \\r\\n that a chunk cuts in two for the next chunk."""
     decode_bytes = codecs.getincrementaldecoder("utf-8")()
     line_ends = io.IncrementalNewlineDecoder(None, translate=True)
     read = 0
@@ -104,7 +103,7 @@ def _decode(chunks: Iterator[bytes], path: Path) -> Iterator[str]:
 
 
 def _clean(pieces: Iterator[str]) -> Iterator[str]:
-    """The book's cleaning, of whole lines."""
+    """The book's cleaning, applied to complete lines."""
     rest = ""
     for piece in pieces:
         lines, newline, rest_of_piece = piece.rpartition("\n")
@@ -117,7 +116,7 @@ def _clean(pieces: Iterator[str]) -> Iterator[str]:
 
 
 def _words(pieces: Iterator[str]) -> Iterator[list[str]]:
-    """Whole words; one that a piece cuts in two waits for the next."""
+    """Split into words; one that a piece cuts in two waits for the next piece."""
     rest = ""
     for piece in filter(None, pieces):
         words = (rest + piece).split()
@@ -127,14 +126,14 @@ def _words(pieces: Iterator[str]) -> Iterator[list[str]]:
 
 
 def code_points(piece: str | bytes) -> NDArray[Any]:
-    """The number of each character or byte: uint8 where that is enough, else uint32."""
+    """The code of each character or byte: uint8 if that is enough, else uint32."""
     if isinstance(piece, str) and not piece.isascii():
         return np.frombuffer(piece.encode("utf-32-le"), dtype="<u4")
     return np.frombuffer(piece.encode("ascii") if isinstance(piece, str) else piece, dtype=np.uint8)
 
 
 class CodeCounter:
-    """Counts characters or bytes, and knows in which order they first appeared."""
+    """Counts characters or bytes, and records the order of their first appearance."""
 
     def __init__(self) -> None:
         self.counts = np.zeros(0x110000, np.int64)
@@ -178,7 +177,7 @@ def count_tokens(pieces: Iterable[Piece], kind: str, min_freq: int = 0) -> Vocab
 
 
 def check_not_empty(vocab: Vocab, path: Path, cleaning: str) -> None:
-    """ValueError if the text has no token at all, or if all are too rare for the vocabulary."""
+    """Raise ValueError if the text has no token at all, or if all are too rare for the vocabulary."""
     if not vocab.token_freqs:
         why = "no letter from a to z: nothing is left of it after cleaning" if cleaning == "book" else "no token at all"
         raise ValueError(f"{path} holds {why}")
@@ -187,14 +186,14 @@ def check_not_empty(vocab: Vocab, path: Path, cleaning: str) -> None:
         raise ValueError(f"min_freq leaves no token of {path}: the most frequent one occurs {most:,} times")
 
 
-def number_type(vocab_size: int) -> np.dtype[Any]:
-    """The smallest of uint8, uint16 and uint32 that holds the number of every token."""
+def token_dtype(vocab_size: int) -> np.dtype[Any]:
+    """The smallest of uint8, uint16 and uint32 that holds the index of every token."""
     return np.dtype(next(t for t in ("<u1", "<u2", "<u4") if vocab_size - 1 <= np.iinfo(t).max))
 
 
 def encoder(vocab: Vocab, kind: str) -> Callable[[Piece], NDArray[Any]]:
-    """A function from pieces to the numbers of their tokens."""
-    dtype = number_type(len(vocab))
+    """A function from pieces to the indices of their tokens."""
+    dtype = token_dtype(len(vocab))
     if kind == "word":
         find = vocab.token_to_idx.get
         return lambda words: np.fromiter(map(find, words, repeat(vocab.unk)), dtype, count=len(words))
@@ -202,5 +201,5 @@ def encoder(vocab: Vocab, kind: str) -> Callable[[Piece], NDArray[Any]]:
     for token, index in vocab.token_to_idx.items():
         if len(token) == 1:
             table[ord(token)] = index
-    # "clip" spares a second look at the codes, none of which is outside the table.
+    # "clip" saves a check of the codes, none of which is outside the table.
     return lambda piece: table.take(code_points(piece), mode="clip")

@@ -1,9 +1,10 @@
-"""Texts that are larger than memory, as numbers in a file: made by two passes over the text, then mapped.
+"""Texts that are larger than memory, as token indices in a file: made by two passes over the text, then mapped.
 
-    TEXT.char.tokens        the numbers, each in 1, 2 or 4 bytes as the vocabulary needs, little-endian
-    TEXT.char.tokens.json   the vocabulary, and SHA-256 sums of the text, of the numbers and of the vocabulary
+    TEXT.char.tokens        the indices, little-endian, each in 1, 2 or 4 bytes as the vocabulary needs
+    TEXT.char.tokens.json   the vocabulary, and SHA-256 sums of the text, of the indices and of the vocabulary
 
-The sums are compared each time, so that numbers of a text that has changed since, or that are damaged, are made anew.
+The sums are checked each time the file is opened: if the text has changed since, or the file is damaged, it is made
+again.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ from gru_scratch.text.stream import (
     check_not_empty,
     count_tokens,
     encoder,
-    number_type,
     read_pieces,
     text_sha256,
     text_size,
+    token_dtype,
 )
 from gru_scratch.text.vocab import Vocab
 
@@ -39,14 +40,13 @@ BYTES_BEFORE_RELEASE = 1 << 25
 BYTES_A_FAULT = 1 << 20  # what a system may map around the one page that was asked for (Linux 6.18: up to 2 MB)
 
 Progress = Callable[[str, int, int], object]
-"""Told what is being done, how many bytes more are done, and of how many."""
+"""Called with the name of the task, the number of bytes done since the last call, and that of all bytes."""
 
 
 class MappedTokens:
-    """The tokens of a file as a row (N,): `len`, slices (which are such rows), and windows as tensors.
+    """The tokens of a file as a sequence (N,), with `len`, slices, and windows as tensors.
 
-    Pages that were read are given back to the system's cache now and then, so that the process's own memory does not
-    grow with what it has seen.
+    Pages of memory that were read are released now and then, so that the memory of the process does not grow.
     """
 
     def __init__(self, path: Path, dtype: np.dtype[Any]) -> None:
@@ -64,13 +64,13 @@ class MappedTokens:
         return view
 
     def windows(self, starts: NDArray[np.int64], length: int) -> Tensor:
-        """The tokens from each of B places on, (B, length) int64."""
+        """The tokens from each of B places on, (B, length), int64."""
         numbers = np.stack([self._numbers[start : start + length] for start in starts])
         self._release(len(starts) * max(BYTES_A_FAULT, length * self._numbers.itemsize))
         return torch.from_numpy(numbers.astype(np.int64))
 
     def counts(self, size: int) -> Tensor:
-        """How often each of the numbers 0 .. size - 1 occurs, (size,) int64."""
+        """How often each of the indices 0 .. size - 1 occurs, (size,), int64."""
         total = np.zeros(size, np.int64)
         step = 1 << 20
         for start in range(0, len(self), step):
@@ -88,14 +88,14 @@ class MappedTokens:
 
 @dataclass(frozen=True)
 class TokenFile:
-    """A text as numbers in a file."""
+    """A text as token indices in a file."""
 
     tokens: MappedTokens
     vocab: Vocab
     sha256: str
-    """Of the text itself."""
+    """The SHA-256 of the text."""
     notice: str | None
-    """What a person should know: the file was there, but could not be used. Or None."""
+    """A line for the user if the file existed and could not be used, else None."""
 
 
 def open_token_file(
@@ -107,17 +107,18 @@ def open_token_file(
     folder: Path | None = None,
     progress: Progress = lambda task, done, total: None,
 ) -> TokenFile:
-    """The token file of a text, made if it is not there, or not of this text.
+    """The token file of a text, which is made unless there is one of this text.
 
     Args:
         text: a text file of any size, or a folder of such.
-        kind: of token: char, word or byte.
-        cleaning: raw, or book: the book's cleaning, line by line.
-        min_freq: tokens that occur less often get the number of `<unk>`.
-        folder: where token files are kept; by default beside the text.
+        kind: the kind of token: char, word or byte.
+        cleaning: raw, or book for the book's cleaning, line by line.
+        min_freq: tokens that occur less often are `<unk>`.
+        folder: the folder of token files; by default that of the text.
+        progress: called while the file is made or checked.
 
-    Raises what `text_files` and `read_pieces` raise; ValueError if the text holds no token, or changes meanwhile;
-    OSError, with what may help, if the file cannot be written.
+    Raises as `text_files` and `read_pieces`; ValueError if the text holds no token, or changes meanwhile; OSError, with
+    advice, if the file cannot be written.
     """
     size = text_size(text)
     folder = text.parent if folder is None else folder
@@ -136,7 +137,7 @@ def open_token_file(
             try:
                 return TokenFile(*_read(path, wanted | {"source_sha256": sha256}), sha256, None)
             except ValueError as error:
-                notice = f"{path} is made anew: {error}"
+                notice = f"{path} is made again: {error}"
         sha256 = _make(path, text, wanted, lambda task, done: progress(task, done, size))
         return TokenFile(*_read(path, wanted | {"source_sha256": sha256}), sha256, notice)
 
@@ -173,7 +174,7 @@ def _make(path: Path, text: Path, wanted: dict[str, Any], progress: Callable[[st
 
 
 def _read(path: Path, wanted: dict[str, Any]) -> tuple[MappedTokens, Vocab]:
-    """The numbers and their vocabulary. ValueError, with what is wrong, unless both are those of the text."""
+    """The token indices and their vocabulary. ValueError, with the reason, unless both are those of the text."""
     try:
         description = json.loads(_description(path).read_bytes())
         content, sums = description["vocab"], [description[f"{name}_sha256"] for name in ("source", "tokens", "vocab")]
@@ -185,7 +186,7 @@ def _read(path: Path, wanted: dict[str, Any]) -> tuple[MappedTokens, Vocab]:
     if sums_now != sums or any(description.get(name) != value for name, value in wanted.items()):
         raise ValueError("it is damaged, its SHA-256 sums are not the ones noted")
     vocab = Vocab.from_json(content)
-    return MappedTokens(path, number_type(len(vocab))), vocab
+    return MappedTokens(path, token_dtype(len(vocab))), vocab
 
 
 def _description(path: Path) -> Path:
@@ -202,7 +203,7 @@ def _file_sha256(path: Path) -> str:
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    """As `replacing`, with advice where the file cannot be written."""
+    """As `replacing`, with advice if the file cannot be written."""
     try:
         with replacing(path) as file:
             yield file

@@ -1,7 +1,7 @@
-"""Text to tokens and tokens to numbers, and back: the book's vocabulary.
+"""From text to tokens to token indices, and back: the book's vocabulary.
 
-A token is a character, a word between white space, or a byte. A byte is kept as the character of the same number (0 to
-255), so that a vocabulary is made of strings in all three.
+A token is a character, a word between white space, or a byte. A byte is stored as the character of the same number (0
+to 255), so that every token is a string.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ def join_tokens(tokens: Iterable[str], kind: str) -> str:
 
 
 def token_writer(kind: str) -> Callable[[str], str]:
-    """A function that is told of one token after another, and returns the text that each adds to what came before.
+    """A function to be called with one token after another, which returns the text that each adds.
 
-    The first bytes of a character add nothing, its last byte adds it. The first token follows a finished one.
+    The first bytes of a character add nothing, and its last byte adds the character.
     """
     if kind == "byte":
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -74,11 +74,11 @@ def count_corpus(tokens: Sequence[Any]) -> Counter[Any]:
 
 
 class Vocab:
-    """Numbers for tokens, as in "Dive into Deep Learning" (0.17), section 8.2.
+    """The indices of tokens ("Dive into Deep Learning" 0.17, section 8.2).
 
-    `<unk>` is 0, then come the reserved tokens, then the others by falling frequency; tokens that are equally frequent
-    keep the order of their first appearance. Tokens rarer than `min_freq` are left out, and every token that is not in
-    the vocabulary has the number 0.
+    `<unk>` has index 0, then come the reserved tokens, then the others by descending frequency; tokens that are equally
+    frequent keep the order of their first appearance. Tokens rarer than `min_freq` are left out, and every token that
+    is not in the vocabulary has index 0.
 
         vocab = Vocab("time traveller")
         vocab["t"], vocab[["t", "r"]], vocab.to_tokens([1, 2])
@@ -94,7 +94,7 @@ class Vocab:
 
     @classmethod
     def from_counts(cls, counts: Counter[Any], min_freq: int = 0) -> Vocab:
-        """The vocabulary of a text whose tokens are counted already, in the order of their first appearance."""
+        """The vocabulary of a text from the counts of its tokens, in the order of their first appearance."""
         vocab = cls()
         vocab._build(counts, min_freq, [])
         return vocab
@@ -118,7 +118,7 @@ class Vocab:
     @overload
     def __getitem__(self, tokens: list[Any] | tuple[Any, ...]) -> list[Any]: ...
     def __getitem__(self, tokens: Any) -> Any:
-        """The number of a token; of a list (or tuple) of tokens, at any depth, the list of numbers."""
+        """The index of a token; for a list or tuple of tokens, nested at any depth, the list of indices."""
         if isinstance(tokens, (list, tuple)):
             return [self[token] for token in tokens]
         return self.token_to_idx.get(tokens, self.unk)
@@ -128,14 +128,14 @@ class Vocab:
     @overload
     def to_tokens(self, indices: list[int] | tuple[int, ...]) -> list[str]: ...
     def to_tokens(self, indices: Any) -> Any:
-        """The token that has a number; of a list (or tuple) of numbers, the list of tokens."""
+        """The token of an index; for a list or tuple of indices, the list of tokens."""
         if isinstance(indices, (list, tuple)):
             return [self.idx_to_token[index] for index in indices]
         return self.idx_to_token[indices]
 
     @property
     def unk(self) -> int:
-        """The number of the unknown token."""
+        """The index of the unknown token."""
         return 0
 
     @property
@@ -144,7 +144,7 @@ class Vocab:
         return self._token_freqs
 
     def encode(self, tokens: Sequence[str]) -> Tensor:
-        """The numbers of a whole text as one int64 tensor (N,); a `str` is a text of N characters."""
+        """The indices of a text's tokens as one int64 tensor (N,); a `str` is a text of N characters."""
         if not isinstance(tokens, str):
             numbers = (self.token_to_idx.get(token, self.unk) for token in tokens)
             return torch.from_numpy(np.fromiter(numbers, np.int64, count=len(tokens)))
@@ -164,7 +164,7 @@ class Vocab:
 
     @classmethod
     def from_json(cls, text: str) -> Vocab:
-        """The vocabulary that `to_json` wrote; ValueError where `text` is something else."""
+        """The vocabulary that `to_json` wrote; ValueError if `text` is something else."""
         try:
             content = json.loads(text)
             names, frequencies = content["idx_to_token"], content["token_freqs"]

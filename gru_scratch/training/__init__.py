@@ -1,1 +1,1 @@
-"""The training loop and what it keeps."""
+"""Training: options, data, the training loop, and run folders."""

@@ -1,4 +1,4 @@
-"""From options to a model: the one place that knows which engine makes which."""
+"""From options to a model: the one place that knows which engine needs which model."""
 
 from __future__ import annotations
 
@@ -35,23 +35,23 @@ Model = RNNModelScratch | RNNModel
 
 
 def build_model(config: TrainConfig, vocab_size: int, device: torch.device, cell_file: CellFile | None = None) -> Model:
-    """A model with fresh parameters, drawn from PyTorch's global generator.
+    """A model with new parameters, drawn from PyTorch's global generator.
 
-    textbook: the functions of `scratch/` for the book's own models, else a layer with the engine of that name.
-    builtin: the layer of `torch.nn`.
-    auto, native, fused: a layer with the engine of that name. Of the book's own models it has the parameters that
-    `scratch/` draws.
-
-    All but the book's own models are drawn from `torch.nn`'s distributions: weights of N(0, 0.01) let no signal through
-    a stack of layers.
+    With the engine textbook, the book's own models are the functions of `scratch/`; with builtin, a model has the layer
+    of `torch.nn`; otherwise it has a layer of this package with that engine. The book's own models have the parameters
+    that `scratch/` draws; all others are drawn from the distributions of `torch.nn`, since weights of N(0, 0.01) let no
+    signal through a stack of layers.
 
     Args:
-        cell_file: the recorded file of a user's cell (None: the file that `config.cell` names, as it is now). Its code
-            is executed.
+        config: the options of the run.
+        vocab_size: V, the number of tokens.
+        device: where the parameters are.
+        cell_file: the recorded file of a user's cell (None: the current file that `config.cell` names). Its code is
+            executed.
 
     Raises:
         ValueError: the model does not fit into memory; or as `resolve_cell`, and `check_cell` for a user's cell.
-        FileNotFoundError: there is no file of the cell.
+        FileNotFoundError: the file of the cell does not exist.
     """
     H, width = config.num_hiddens, 8 if config.precision == "fp64" else 4
     of_parameters = width * (config.num_layers * H * H + (H + config.embedding) * vocab_size)
@@ -71,15 +71,16 @@ def build_model(config: TrainConfig, vocab_size: int, device: torch.device, cell
             initialise(model, config.init)
         if config.forget_bias:
             add_forget_bias(model, config.forget_bias)
-        return model.to(device, number_type(config))
+        return model.to(device, parameter_dtype(config))
     except RuntimeError as error:  # how PyTorch says that memory is short
         raise ValueError(f"cannot make a {config.cell} of {config.num_hiddens} hidden units: {error}") from error
 
 
 def _books_model(config: TrainConfig, vocab_size: int, device: torch.device) -> Model:
-    """One layer with the book's initial numbers, drawn in its order, and with its one bias a gate."""
-    dtype = number_type(config)
-    scratch = RNNModelScratch(vocab_size, config.num_hiddens, device, *_in_type(dtype, *SCRATCH_FUNCTIONS[config.cell]))
+    """One layer with the book's initial parameters, drawn in its order, and its one bias for each gate."""
+    dtype = parameter_dtype(config)
+    functions = _in_dtype(dtype, *SCRATCH_FUNCTIONS[config.cell])
+    scratch = RNNModelScratch(vocab_size, config.num_hiddens, device, *functions)
     if config.engine == "textbook" and not config.forget_bias:
         return scratch
     model = RNNModel(_layer(config, vocab_size), vocab_size).to(device, dtype)
@@ -93,24 +94,24 @@ def _books_model(config: TrainConfig, vocab_size: int, device: torch.device) -> 
     return model
 
 
-def _in_type(
+def _in_dtype(
     dtype: torch.dtype, get_params: GetParams, init_state: InitState, forward: ForwardFn
 ) -> tuple[GetParams, InitState, ForwardFn]:
-    """The functions of `scratch/` with parameters and states of another type of number, drawn as float32."""
+    """The functions of `scratch/` with parameters and states in another dtype, drawn in float32."""
     if dtype == torch.float32:
         return get_params, init_state, forward
 
-    def params_in_type(vocab_size: int, num_hiddens: int, device: Any) -> list[Tensor]:
+    def params_in_dtype(vocab_size: int, num_hiddens: int, device: Any) -> list[Tensor]:
         return [p.detach().to(dtype).requires_grad_() for p in get_params(vocab_size, num_hiddens, device)]
 
-    def state_in_type(batch_size: int, num_hiddens: int, device: Any) -> tuple[Tensor, ...]:
+    def state_in_dtype(batch_size: int, num_hiddens: int, device: Any) -> tuple[Tensor, ...]:
         return tuple(s.to(dtype) for s in init_state(batch_size, num_hiddens, device))
 
-    return params_in_type, state_in_type, forward
+    return params_in_dtype, state_in_dtype, forward
 
 
-def number_type(config: MachineOptions) -> torch.dtype:
-    """Of the parameters; with bf16 they stay float32."""
+def parameter_dtype(config: MachineOptions) -> torch.dtype:
+    """The dtype of the parameters, which with bf16 is float32."""
     return torch.float64 if config.precision == "fp64" else torch.float32
 
 
@@ -133,15 +134,16 @@ def _layer(config: TrainConfig, vocab_size: int, cell_file: CellFile | None = No
 def build_layer(
     name: str, engine: Engine, cell_file: CellFile | None = None, *, own: Mapping[str, Any] | None = None, **sizes: Any
 ) -> nn.Module:
-    """The layer of a cell on an engine.
+    """The recurrent layer of a cell, on an engine.
 
     Args:
-        name: of a shipped cell, or path/to/file.py:ClassName.
+        name: the name of a shipped cell, or path/to/file.py:ClassName.
         cell_file: as for `build_model`.
-        own: arguments that the layers of this package alone have.
-        sizes: arguments that those of `torch.nn` have too.
+        own: arguments that only the layers of this package have.
+        sizes: arguments that the layers of `torch.nn` have, too.
 
-    Raises ValueError where memory is short of it; or as `resolve_cell`, and `check_cell` for a user's cell.
+    Raises:
+        ValueError: the layer does not fit into memory; or as `resolve_cell`, and `check_cell` for a user's cell.
     """
     H, D = sizes["hidden_size"], sizes["input_size"]
     weights = H * (sizes.get("num_layers", 1) * H + D)
@@ -154,7 +156,7 @@ def build_layer(
         return layer
     cell = make_cell(resolve_cell(name) if cell_file is None else cell_file.load())
     if is_path(name):
-        check_cell(cell)  # what an engine cannot see would train, and be wrong
+        check_cell(cell)  # an engine would train a faulty cell without noticing
     return Recurrent(cell, **arguments)
 
 
@@ -163,7 +165,7 @@ def _masks(config: TrainConfig) -> DropoutMasks:
 
 
 def find_cell_file(config: TrainConfig | LayerOptions) -> CellFile | None:
-    """The file of a user's cell as it is now, to be recorded; None for a shipped cell. Nothing is executed.
+    """The current file of a user's cell, to be recorded; None for a shipped cell. Nothing is executed.
 
     Raises FileNotFoundError or ValueError as `CellFile.find`.
     """
@@ -171,7 +173,7 @@ def find_cell_file(config: TrainConfig | LayerOptions) -> CellFile | None:
 
 
 def get_weights(config: TrainConfig, model: Model) -> dict[str, Tensor]:
-    """The parameters under the names of `RNNModel`, whatever engine the model runs on; for reading only."""
+    """The parameters under the names of `RNNModel`, whatever the engine of the model; for reading only."""
     if isinstance(model, RNNModelScratch):
         return scratch_to_torch(config.cell, [param.detach() for param in model.params])
     weights = {name: weight.detach() for name, weight in model.state_dict().items()}
@@ -181,7 +183,7 @@ def get_weights(config: TrainConfig, model: Model) -> dict[str, Tensor]:
 
 
 def set_weights(config: TrainConfig, model: Model, weights: Mapping[str, Tensor]) -> None:
-    """Give a model the parameters that `get_weights` read, of any engine that has its cell.
+    """Give a model the parameters that `get_weights` returned for a model of the same cell, on any engine.
 
     In the book's own models two biases become their sum. ValueError if names or shapes are not the model's.
     """
@@ -205,7 +207,7 @@ def set_weights(config: TrainConfig, model: Model, weights: Mapping[str, Tensor]
 
 
 def state_to_rows(state: Any) -> tuple[Tensor, ...]:
-    """The state of a model as tensors (layers, B, H), whatever engine it runs on; none for None."""
+    """The state of a model as tensors (layers, B, H), whatever its engine; an empty tuple for None."""
     parts = () if state is None else (state,) if isinstance(state, Tensor) else tuple(state)
     return tuple(part if part.dim() == 3 else part.unsqueeze(0) for part in parts)
 
@@ -220,6 +222,6 @@ def state_from_rows(model: Model, rows: tuple[Tensor, ...]) -> Any:
 
 
 def count_parameters(model: RNNModelScratch | nn.Module) -> int:
-    """Numbers that training changes."""
+    """The number of parameters that training changes."""
     params = model.params if isinstance(model, RNNModelScratch) else list(model.parameters())
     return sum(param.numel() for param in params if param.requires_grad)

@@ -25,9 +25,9 @@ _DIGEST_BYTES = hashlib.sha256().digest_size
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
     """Write several files of `folder`, each atomically, and their SHA-256 sums into its manifest.
 
-    The manifest is renamed first and lists, for a file that is about to change, the sums of the new bytes and of the
-    old, if it knew those: stopped at any moment, every file there is one that the manifest knows, and a file that was
-    damaged before is none. A manifest that is damaged itself is made anew.
+    The manifest is renamed first. For a file that is about to change it lists the sums of the new and of the old bytes,
+    if it had those: if the process is stopped at any moment, the manifest has the sum of every intact file, and still
+    none of a file that was damaged before. A damaged manifest is written again from nothing.
     """
     try:
         sums = read_manifest(folder)
@@ -49,7 +49,7 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def read_manifest(folder: Path) -> dict[str, list[str]]:
-    """File name -> SHA-256 sums it may have. ValueError if the manifest is missing or is not one."""
+    """The SHA-256 sums that each file may have, by its name. ValueError if the manifest is missing or damaged."""
     path = folder / MANIFEST
     if not path.is_file():
         raise ValueError(f"{folder} is not a finished run folder: it has no {MANIFEST}")
@@ -60,9 +60,9 @@ def read_manifest(folder: Path) -> dict[str, list[str]]:
 
 
 def read_verified(folder: Path, name: str) -> bytes:
-    """The bytes of a file of a run folder. ValueError if it is missing or not as the manifest says."""
+    """The bytes of a file of a run folder. ValueError if it is missing or its sum is not in the manifest."""
     path = folder / name
-    # Before the manifest: of a run that goes on meanwhile, that one knows these bytes whether or not they are replaced.
+    # Before the manifest: if the run is training meanwhile, a later manifest still has the sum of these bytes.
     content = path.read_bytes() if path.is_file() else None
     sums = read_manifest(folder).get(name, [])
     if content is None:
@@ -93,7 +93,7 @@ def read_tensors(content: bytes, path: Path) -> dict[str, Tensor]:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All that a run needs to go on as if it had not stopped: tensors, and the rest as JSON values."""
+    """All that a run needs to resume bitwise: tensors, and the rest as JSON values."""
 
     tensors: dict[str, Tensor]
     record: dict[str, Any]
@@ -107,7 +107,7 @@ def pack_snapshot(snapshot: Snapshot) -> bytes:
 
 
 def read_snapshot(path: Path) -> Snapshot:
-    """The inverse of `pack_snapshot`, from a file. ValueError if a byte of it is not as it was written."""
+    """The inverse of `pack_snapshot`, from a file. ValueError if any byte has changed since it was written."""
     content = path.read_bytes()
     digest, payload = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
     if hashlib.sha256(payload).digest() != digest:

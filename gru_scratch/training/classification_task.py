@@ -1,4 +1,4 @@
-"""A classifier and its examples, as what a trainer trains; and a classifier read back from its run folder."""
+"""The task of training a classifier on its examples; and a classifier read back from its run folder."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from gru_scratch.text.labelled import (
 )
 from gru_scratch.text.pair_batches import RESERVED, pad, similar_batches
 from gru_scratch.text.vocab import Vocab, split_tokens
-from gru_scratch.training.build import build_layer, find_cell_file, number_type
+from gru_scratch.training.build import build_layer, find_cell_file, parameter_dtype
 from gru_scratch.training.evaluate import evaluating
 from gru_scratch.training.folder import CLASSIFIER, RunFiles
 from gru_scratch.training.loop import perplexity
@@ -40,7 +40,7 @@ EXAMPLES_AT_A_TIME = 256
 
 
 class Reader:
-    """How a text becomes token numbers."""
+    """From a text to token indices."""
 
     def __init__(self, vocab: Vocab, kind: str, longest: int) -> None:
         self.vocab, self.kind, self.longest = vocab, kind, longest
@@ -55,14 +55,14 @@ class Reader:
 
 @dataclass(frozen=True)
 class RunExamples:
-    """Examples, read for a run."""
+    """The examples of a run."""
 
     name: str
     sha256: str
     parts: Parts
     labels: list[str]
     reader: Reader
-    """With the vocabulary of the training part."""
+    """The reader of texts, with the vocabulary of the training part."""
 
 
 class LabelledBatch(NamedTuple):
@@ -88,13 +88,13 @@ class LabelledEpoch(Sequence[LabelledBatch]):
 
 
 def labelled_batch(examples: Sequence[tuple[list[int], int]]) -> LabelledBatch:
-    """Examples of token numbers and labels as one batch, as long as its longest."""
+    """Examples of token indices and labels as one batch, padded to the longest."""
     tokens, lengths = pad([numbers for numbers, _ in examples])
     return LabelledBatch(tokens, lengths, torch.tensor([label for _, label in examples]))
 
 
 def read_run_examples(config: ClassifierOptions) -> RunExamples:
-    """Read the examples, balance them if asked to, divide them, and number the tokens of the training part.
+    """Read the examples, balance the classes if asked to, divide them, and make the vocabulary of the training part.
 
     Raises FileNotFoundError or ValueError where there is no such file or column, or there are too few examples.
     """
@@ -121,7 +121,7 @@ def read_run_examples(config: ClassifierOptions) -> RunExamples:
 def build_classifier(
     config: ClassifierOptions, vocab: Vocab, num_classes: int, device: torch.device, cell_file: CellFile | None
 ) -> Classifier:
-    """A model with fresh parameters; raises as `build_model`."""
+    """A model with new parameters; raises as `build_model`."""
     try:
         layer = build_layer(
             config.cell,
@@ -136,13 +136,13 @@ def build_classifier(
         model = Classifier(
             layer, len(vocab), config.embedding, num_classes, pooling=config.pooling, dropout=config.dropout
         )
-        return model.to(device, number_type(config))
+        return model.to(device, parameter_dtype(config))
     except RuntimeError as error:  # how PyTorch says that memory is short
         raise ValueError(f"cannot make a {config.cell} of {config.num_hiddens} hidden units: {error}") from error
 
 
 class ClassificationTask(SentenceTask):
-    """Says the label of a text. The parameters that are kept are those of the lowest loss on the validation part."""
+    """Predicting the label of a text; the parameters of the lowest validation loss are kept."""
 
     kind = CLASSIFIER
     config: ClassifierOptions
@@ -157,7 +157,7 @@ class ClassificationTask(SentenceTask):
         self.train = self.numbered(examples.parts.train)
 
     def numbered(self, examples: Sequence[Example]) -> list[tuple[list[int], int]]:
-        """Examples as token numbers and the numbers of their labels."""
+        """Examples as token indices and the indices of their labels."""
         places = {label: place for place, label in enumerate(self.examples.labels)}
         return [(self.examples.reader(each.text), places[each.label]) for each in examples]
 
@@ -203,7 +203,7 @@ class ClassificationTask(SentenceTask):
 
 @dataclass(frozen=True)
 class LoadedClassifier:
-    """A trained classifier, and what is needed to talk to it."""
+    """A trained classifier, and what is needed to use it."""
 
     config: ClassifierOptions
     model: Classifier

@@ -1,6 +1,6 @@
-"""Options read from a command line in groups, each a dataclass whose attributes are explained under them.
+"""Options read from a command line: dataclasses whose attributes are explained under them.
 
-A page of help shows every group under its name, and what an option holds where it is not given.
+Help shows the options of a training run in groups, and for every option its default, once.
 """
 
 from __future__ import annotations
@@ -20,6 +20,13 @@ from gru_scratch.engines.names import check_engine
 from gru_scratch.training.options import Otherwise, RunOptions
 
 Options = TypeVar("Options", bound=RunOptions)
+AnyOptions = TypeVar("AnyOptions")
+
+
+def read_options(options: type[AnyOptions], arguments: Sequence[str], prog: str | None = None) -> AnyOptions:
+    """The options of a command, all in one group; the docstring of the class says what the command does."""
+    given: Any = tyro.cli(_with_help(options, {}), args=list(arguments), prog=prog)
+    return options(**vars(given))
 
 
 def read_groups(
@@ -34,12 +41,12 @@ def read_groups(
     """The values of all options, by name.
 
     Args:
-        groups: dataclasses, by the name that help gives them.
-        values: what holds where an option is not given; help shows it.
+        groups: dataclasses, by their names in help.
+        values: the defaults of the options, which help shows.
         arguments: the words of a command line.
-        description: what the command does; a line that follows an empty one, or that is indented, stays one.
+        description: what the command does, in lines of at most 80 characters.
         prog: the name of the command (None: the file that runs).
-        otherwise: what None means for an option, instead of what its `Otherwise` says.
+        otherwise: what None means for an option, in place of its `Otherwise`.
     """
     parts: list[Any] = []
     for name, group in groups.items():
@@ -61,13 +68,13 @@ def read_run(
     prog: str | None = None,
     otherwise: Mapping[str, str] | None = None,
 ) -> tuple[Options, Path | None]:
-    """The options of a run, and the folder to go on with (None: it is a new run), from a command line.
+    """The options of a run, and the folder to resume from (None: it is a new run), from a command line.
 
     Args:
         groups: as `read_groups` has them; one of them has the option `resume`.
-        preset: the options that hold where others are not given, and that help shows.
+        preset: the defaults of a new run, which help shows.
         arguments: the words after the command.
-        stored: gives the options that the run in a folder was made with, which hold when it goes on.
+        stored: returns the options of the run in a folder, the defaults when it is resumed.
         description, prog, otherwise: as `read_groups` has them.
     """
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
@@ -81,12 +88,12 @@ def read_run(
     del given["resume"]
     options = type(before)(**given)
     if folder is not None and options.out not in (before.out, folder):
-        raise ValueError(f"a run goes on in its own folder, {folder}, and out cannot be {options.out}")
+        raise ValueError(f"a resumed run stays in its own folder, {folder}, received out {options.out}")
     return options, folder
 
 
 def _with_help(group: type, otherwise: Mapping[str, str]) -> type:
-    """The same options in a dataclass that carries their help, each in one line: tyro keeps line breaks."""
+    """A dataclass of the same options that carries their help, each in one line, as tyro keeps some line breaks."""
     hints, docs = get_type_hints(group, include_extras=True), _docs(group)
     shown = []
     for each in fields(group):
@@ -102,16 +109,16 @@ def _with_help(group: type, otherwise: Mapping[str, str]) -> type:
 
 
 def _hint(meaning: str) -> Any:
-    return lambda default: f"(default: {meaning if default == 'None' else default})"
+    return lambda default: f"(default: {meaning if default in ('None', '') else default})"
 
 
 def _docs(group: type) -> dict[str, str]:
-    """The sentences under each attribute of a class and of those that it inherits from."""
-    found: dict[str, str] = {}
+    """The docstring under each attribute of a class and of its base classes, in one line."""
+    docs: dict[str, str] = {}
     for each in reversed(group.__mro__[:-1]):
         (definition,) = ast.parse(inspect.getsource(each)).body
         assert isinstance(definition, ast.ClassDef)
         for attribute, sentences in pairwise(definition.body):
             if isinstance(attribute, ast.AnnAssign) and isinstance(sentences, ast.Expr):
-                found[ast.unparse(attribute.target)] = " ".join(ast.literal_eval(sentences.value).split())
-    return found
+                docs[ast.unparse(attribute.target)] = " ".join(ast.literal_eval(sentences.value).split())
+    return docs

@@ -26,7 +26,7 @@ from gru_scratch.training.options import (
 )
 
 BUILTIN_CELLS = ("rnn", "gru", "lstm")
-"""The cells of torch.nn, which are the book's too."""
+"""The cells of torch.nn, which are also the book's."""
 
 DESCRIPTION = """Train a language model and keep it in a run folder.
 
@@ -40,36 +40,36 @@ examples:
 
 @dataclass(frozen=True)
 class TextOptions:
-    """What is learnt, and which parts of it are for training, evaluating and testing."""
+    """The text, and its parts for training, evaluating and testing."""
 
     text: Annotated[Path | None, Otherwise("The Time Machine")] = None
-    """Text to learn, in UTF-8: a file, or a folder, whose .txt and .abc files are read in the order of their names,
+    """UTF-8 text to train on: a file, or a folder whose .txt and .abc files are read in the order of their names,
     with a line end between two."""
     tokens: Literal["char", "word", "byte"] = "char"
-    """What is predicted one after another: characters, words between white space, or bytes, of any file at all."""
+    """Unit of prediction: characters, words between white space, or bytes, of which any file is made."""
     cleaning: Literal["auto", "book", "raw"] = "auto"
-    """With book only letters stay, in lower case, and single spaces; raw is the text as it is, with \\r\\n read as
-    \\n; auto is book for The Time Machine and the story that stands in for it, and raw for any other text."""
+    """book keeps letters, in lower case, and single spaces; raw is the text as it is, with \\r\\n read as \\n; auto is
+    book for The Time Machine and for the story that replaces it, and raw for any other text."""
     min_freq: int = 0
     """Tokens that occur less often in the text count as unknown."""
     token_dir: Annotated[Path | None, Otherwise("beside the text")] = None
-    """Folder for the token file of a large text. If it is given, small texts get one too."""
+    """Folder for the token file of a large text; if given, small texts get a token file, too."""
     max_tokens: int = 10_000
     """Train on this many tokens from the start of the text; -1 is all of it."""
     num_steps: int = 35
-    """Tokens of a sequence, through which gradients flow."""
+    """Tokens of a sequence, the length of back-propagation through time."""
     sampling: Literal["sequential", "random"] = "sequential"
-    """With sequential a batch goes on where the one before ended, and so does its state; with random the sequences are
+    """With sequential a batch continues the one before it, and so does its state; with random the sequences are
     shuffled and each starts from a zero state."""
     val_fraction: Annotated[float | None, Otherwise("0.1")] = None
-    """Part to evaluate on, of what max-tokens leaves over. If it leaves nothing over, this part of the text, its end,
-    is kept from training, but only where this option is given."""
+    """Fraction to evaluate on, of the text after the first --max-tokens. If nothing comes after them, this fraction at
+    the end of the text is not trained on, but only if the option is given."""
     val_tokens: Annotated[
-        int | None, Otherwise("so many that evaluations read a tenth as much as training, and at most 1000000")
+        int | None, Otherwise("as many as make evaluations read a tenth as much as training, at most 1000000")
     ] = None
-    """Held-out tokens that are read at an evaluation, at most; -1 is all."""
+    """Held-out tokens that an evaluation reads at most; -1 is all."""
     test_fraction: float = 0.0
-    """Part of the text, its end, that is kept from training and from evaluations, and read once when the run ends."""
+    """Fraction at the end of the text to test on: it is read once, when the run ends."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,9 @@ class ModelOptions:
     """Recurrent cell: rnn, gru, lstm, mgu, cifg, peephole-lstm, layer-norm-gru, layer-norm-lstm, min-gru or min-lstm;
     or one of your own, as path/to/file.py:ClassName."""
     engine: Engine = "auto"
-    """What the recurrence runs on: native is the cell's equations compiled to C; fused is PyTorch's operators, with
-    gradients by hand; textbook takes the equations step by step, with autograd; builtin is the layer of torch.nn, which
-    has rnn, gru and lstm; auto is the fastest that serves."""
+    """Engine of the recurrence: native is the cell's equations compiled to C; fused is PyTorch's operators, with
+    gradients by hand; textbook is the equations step by step, with autograd; builtin is the layer of torch.nn, for rnn,
+    gru and lstm; auto is the fastest that can run."""
     num_hiddens: int = 256
     """Hidden units."""
     num_layers: int = 1
@@ -90,9 +90,9 @@ class ModelOptions:
     embedding: int = 0
     """Size of the learnt vector of each token; 0 gives the layer one-hot vectors, as in the book."""
     tie_weights: bool = False
-    """Score tokens by their embeddings; embedding must then be num-hiddens."""
+    """Use the embedding as the weight of the scores, too; --embedding must then equal --num-hiddens."""
     reset_after: Annotated[
-        tyro.conf.DisallowNone[bool | None], Otherwise("before, and after with engine builtin, which has no other")
+        tyro.conf.DisallowNone[bool | None], Otherwise("before; after with engine builtin, which has no other")
     ] = None
     """Whether the GRU's reset gate acts after the candidate's recurrent product, as in nn.GRU, or before it, as in the
     book."""
@@ -101,24 +101,24 @@ class ModelOptions:
     that are orthogonal gate by gate, the others Glorot-uniform, biases 0; auto is book for one layer as in the book,
     else torch."""
     forget_bias: float = 0.0
-    """Added to the first bias of the gate that says how much of the state is kept, with the sign that keeps more: units
-    hold longer at first what they have seen. Refused for a cell that has no such gate."""
+    """Added to the bias of the gate that keeps the state, with the sign that keeps more, so that units remember longer
+    at first; for cells with such a gate."""
     dropout: float = 0.0
     """Probability of zeroing an output between layers and before the last linear layer, in training."""
     locked_dropout: bool = False
-    """Let dropout zero the same units at every step of a sequence, instead of others at each."""
+    """Zero the same units at every step of a sequence, instead of others at each."""
     weight_dropout: float = 0.0
-    """Probability of zeroing a recurrent weight for the whole of an update."""
+    """Probability of zeroing a recurrent weight for one update."""
     watch_gradients: bool = False
-    """Log with every evaluation how far gradients reach: the derivative of each layer's last state with respect to its
-    state k steps before, up to num-steps, and the largest singular values of its recurrent matrices."""
+    """Log gradient flow with every evaluation: the derivative of each layer's last state with respect to its state k
+    steps before, for k up to --num-steps, and the largest singular values of its recurrent matrices."""
 
 
 @dataclass(frozen=True)
 class TrainConfig(RunOptions, ModelOptions, TextOptions):
     """All options of a language model's run; the defaults are the book's, of its chapters 8 and 9.
 
-    Raises ValueError or TypeError, in one sentence, for the first option that no run can use.
+    Raises ValueError or TypeError for the first invalid option.
     """
 
     def check(self) -> None:
@@ -184,7 +184,8 @@ class TrainConfig(RunOptions, ModelOptions, TextOptions):
 
     @property
     def may_differ(self) -> tuple[str, ...]:
-        """The text, and where the reset gate acts, are compared as such."""
+        """The options that may differ when the run is resumed: those of the text and the reset gate are compared in
+        `TextTask.check`."""
         return (*MAY_DIFFER, "text", "token_dir", "engine", "reset_after", "watch_gradients")
 
     def under_engine(self, engine: Engine) -> TrainConfig:
@@ -193,7 +194,7 @@ class TrainConfig(RunOptions, ModelOptions, TextOptions):
 
 
 def check_builtin_cell(cell: str) -> None:
-    """ValueError unless torch.nn has the cell."""
+    """Raise ValueError unless torch.nn has the cell."""
     if cell not in BUILTIN_CELLS:
         raise ValueError(
             f"engine builtin has the cells {', '.join(BUILTIN_CELLS)} of torch.nn alone, received {cell}: "
@@ -202,10 +203,10 @@ def check_builtin_cell(cell: str) -> None:
 
 
 def check_cell_name(cell: str) -> None:
-    """ValueError unless it is a shipped cell, or looks like the place of one of the user's."""
+    """Raise ValueError unless it is the name of a shipped cell, or has the form of a file's."""
     if cell in BUILTIN_CELLS:
         return
-    from gru_scratch.cells import CELLS, is_path  # and with it PyTorch, which help can do without
+    from gru_scratch.cells import CELLS, is_path  # which imports PyTorch: help does not need it
 
     if not is_path(cell):
         check_one_of("cell", cell, (*CELLS, "path/to/file.py:ClassName"))

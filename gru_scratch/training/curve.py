@@ -1,7 +1,4 @@
-"""The picture of a run: perplexity, and below it the gradients' norm and how many of them were clipped.
-
-And that of several runs: their losses.
-"""
+"""The picture of a run: perplexity, gradient norm and the share of clipped updates; and the losses of several runs."""
 
 from __future__ import annotations
 
@@ -16,19 +13,19 @@ Records = Sequence[dict[str, Any]]
 
 
 class RunLosses(NamedTuple):
-    """What :func:`draw_losses` draws of a run."""
+    """The losses of a run that :func:`draw_losses` draws."""
 
     name: str
     records: Records
     tested: float | None
-    """The loss on the text that was put aside, where there was one."""
+    """The loss on the test part of the text, if there was one."""
 
 
 def draw_curve(history: Records, title: str, x: str = "epoch") -> bytes:
     """A PNG of training and held-out perplexity, gradient norm and clipped share, from a run's records.
 
-    `x` is what they are drawn against: epoch, update or minutes. Perplexity and norm have logarithmic axes; records
-    whose perplexity is infinite are left out.
+    `x` is the horizontal axis: epoch, update or minutes. Perplexity and norm have logarithmic axes; records whose
+    perplexity is infinite are left out.
     """
     figure = new_figure(7.0, 6.0)
     above, below = figure.subplots(2, sharex=True, height_ratios=(3, 2))
@@ -56,7 +53,7 @@ def draw_curve(history: Records, title: str, x: str = "epoch") -> bytes:
 def draw_losses(runs: Sequence[RunLosses], x: str = "minutes") -> bytes:
     """A PNG of several runs' held-out losses, in nats a token, against minutes, updates or epochs (log scale).
 
-    A dot is a run's lowest; a star at its end is its loss on the text that was put aside, read once.
+    A dot is a run's lowest loss; a star at its end is its loss on the test part of the text.
     """
     figure = new_figure(7.5, 4.5)
     axes = figure.subplots()
@@ -66,7 +63,7 @@ def draw_losses(runs: Sequence[RunLosses], x: str = "minutes") -> bytes:
         label = _printable(name).replace("$", r"\$") + f", held out, lowest: {lowest:.3f}"
         axes.plot(place, lowest, "o-", color=colour(k), markersize=5, label=label)
         if tested is not None:
-            star = f"put aside, read once: {tested:.3f}"
+            star = f"test: {tested:.3f}"
             axes.plot(records[-1][x], tested, "*", color=colour(k), markersize=13, label=star)
     axes.set_xscale("log")
     plain_logarithms(axes.xaxis, *axes.get_xlim())
@@ -78,12 +75,12 @@ def draw_losses(runs: Sequence[RunLosses], x: str = "minutes") -> bytes:
 
 
 def _printable(name: str) -> str:
-    """The name of a file may hold bytes that are no character."""
+    """A name without characters that cannot be drawn: that of a file may hold bytes that are no character."""
     return "".join(c if c.isprintable() else "?" for c in name)
 
 
 def _draw(axes: Axes, history: Records, x: str, key: str, label: str, color: str, **style: Any) -> None:
-    """A line through what the records have under a key; a single point is no line, and is marked."""
+    """Draw a line through the values of a key in the records; a single point is marked."""
     if points := _points(history, x, key):
         marker: dict[str, Any] = {"marker": "o"} if len(points) == 1 else {}
         places, values = zip(*points, strict=True)

@@ -1,4 +1,4 @@
-"""The text of a run: its vocabulary, the part to train on, and the parts held out."""
+"""The text of a run: its vocabulary, and its training, held-out and test parts."""
 
 from __future__ import annotations
 
@@ -20,39 +20,39 @@ from gru_scratch.training.schedule import Bound, evaluation_tokens
 
 VAL_FRACTION = 0.1
 LARGE_TEXT_BYTES = 1 << 26
-"""From this size on a text is read from a token file."""
+"""A text of this size or more is read from a token file."""
 BOOK_PREFIXES = ("time traveller", "traveller")
 OPENING_TOKENS = 20
 
 
 @dataclass(frozen=True)
 class RunText:
-    """A text, read for a run."""
+    """The text of a run."""
 
     source: Source
     sha256: str
-    """Of the text as its file has it, or a folder's files one after another."""
+    """The SHA-256 of the text's file, or of a folder's files one after another."""
     vocab: Vocab
-    """Of the whole text, as in the book."""
+    """The vocabulary of the whole text, as in the book."""
     kind: str
-    """Of its tokens: char, word or byte."""
+    """The kind of its tokens: char, word or byte."""
     cleaning: str
     """How the text was cleaned: book or raw."""
     num_tokens: int
-    """Of the whole text."""
+    """The number of tokens in the whole text."""
     prefixes: tuple[str, ...]
-    """What samples of the model continue: the book's two for the book's text, else the beginning of the text."""
+    """The prefixes that samples continue: the book's two for the book's text, else the beginning of the text."""
     train: Corpus
-    """Numbers of the tokens to train on, (N,)."""
+    """The indices of the tokens to train on, (N,)."""
     held_out: Corpus
-    """Numbers of the tokens to test on while training, (M,); M is 0 where there are none."""
+    """The indices of the held-out tokens, on which training evaluates, (M,); M is 0 where there are none."""
     held_out_label: str
     """Where the held-out part comes from, or why there is none."""
     test: Corpus
-    """Numbers of the tokens to test on when the run ends, (K,); K is 0 where none are asked for."""
+    """The indices of the tokens to test on when the run ends, (K,); K is 0 where none are asked for."""
 
     def train_counts(self) -> Tensor:
-        """How often each token of the vocabulary occurs in the part to train on, (V,)."""
+        """How often each token of the vocabulary occurs in the training part, (V,)."""
         if isinstance(self.train, MappedTokens):
             return self.train.counts(len(self.vocab))
         return torch.bincount(self.train, minlength=len(self.vocab))
@@ -61,12 +61,12 @@ class RunText:
 def read_run_text(
     config: TrainConfig, progress: Progress = lambda task, done, total: None, planned: Bound | None = None
 ) -> RunText:
-    """Read, clean and number the text, and divide it.
+    """Read the text, clean and tokenise it, and divide it into its parts.
 
-    The last `test_fraction` is put aside. Of the rest, the first `max_tokens` tokens are for training. Held out is the
-    first `val_fraction` (default 0.1) of those that this leaves over; if it leaves none, the last `val_fraction`, and
-    only if the option is given; at most `val_tokens` of it are read. Where those are not given they follow from
-    `planned`, the bound that the run was begun with (None: that of its options).
+    The last `test_fraction` is the test part. Of the rest, the first `max_tokens` tokens are for training. Held out is
+    the first `val_fraction` (default 0.1) of the tokens after them; if there are none, the last `val_fraction`, and
+    only if the option is given; at most `val_tokens` of it are read. A `val_tokens` of None follows from `planned`, the
+    bound with which the run began (None: that of its options).
 
     A text of `LARGE_TEXT_BYTES` or more is read from its token file, which `progress` sees being made.
 
@@ -132,7 +132,7 @@ def _divided(
 
 
 def _prefixes(tokens: Corpus, vocab: Vocab, kind: str, books: bool) -> tuple[str, ...]:
-    """The book's prefixes where the text is the book's and has their tokens; else the beginning of the text."""
+    """The book's prefixes if the text is the book's and has their tokens, else the beginning of the text."""
     if books and (known := [p for p in BOOK_PREFIXES if set(split_tokens(p, kind)) <= vocab.token_to_idx.keys()]):
         return tuple(known)
     first = tokens[:OPENING_TOKENS]

@@ -1,7 +1,7 @@
-"""The engine that a run runs on: what was asked for, and what that comes to for its model on this machine.
+"""The engine of a run: the one that its options name, or for `auto` the one chosen for its model on this machine.
 
-A run that asks for `auto` chooses once, when it begins, and keeps to its choice when it goes on: the sums of another
-engine are rounded in another order.
+A run with `auto` chooses once, when it begins, and keeps its choice when it is resumed, since another engine rounds
+sums in another order.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from gru_scratch.training.config import TrainConfig
 
 
 def settle_engine(model: Model, kept: str | None = None) -> str:
-    """The engine that the model runs on, which its layer then keeps to; `kept` is that of a run that goes on.
+    """The engine of the model, which is then fixed in its layer; `kept` is that of a run that is resumed.
 
-    Raises ValueError if the engine that was asked for, or the run's own, cannot run the model here: why, what to do.
+    Raises ValueError, with the reason and advice, if the engine cannot run the model on this machine.
     """
     if isinstance(model, RNNModelScratch):
         return "textbook"
@@ -38,6 +38,6 @@ def settle_engine(model: Model, kept: str | None = None) -> str:
 
 
 def kept_engine(config: TrainConfig, identity: Mapping[str, Any]) -> str | None:
-    """The engine that a run of this identity keeps to; None if another is asked for now, or if it noted none."""
+    """The engine recorded in a run's identity; None if the options name another one now, or none was recorded."""
     asked_before = identity["options"].get("engine")
     return identity.get("engine") if asked_before == config.engine else None

@@ -1,4 +1,4 @@
-"""What a model has learnt: its loss on a text that it is not trained on, and signs that it learns nothing."""
+"""Evaluation: the loss on a text that a model is not trained on, and advice for a model that learns nothing."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from gru_scratch.training.loop import CharModel, Meter
 
 WINDOWS_AT_A_TIME = 256
 TEST_WINDOW = 64
-"""Steps of a window of the test: the context of nanoGPT's small model of characters."""
+"""Steps of a window of the test: the context length of nanoGPT's small character model."""
 MIN_UPDATES = 300
-"""So many updates a model may take before it has to know more than frequencies."""
+"""Updates after which a model should do better than guessing by frequency."""
 MARGIN = 0.97
 
 
 @dataclass(frozen=True)
 class FinalLosses:
-    """The one look at the test part of a text, when a run ends; losses in nats a token."""
+    """The losses on the test part of a text, which is read once, when a run ends, in nats a token."""
 
     carried: float
-    """Of the whole text from end to end, the state carried along."""
+    """The loss over the whole part, with the state carried along."""
     windows: float | None
-    """Of windows of `TEST_WINDOW` tokens, each from a zero state; None where the text is shorter than one."""
+    """The loss in windows of `TEST_WINDOW` tokens, each from a zero state; None where the part is shorter than one."""
     tokens: int
     weights: str
     """Which parameters were tested: last or best."""
 
     def lines(self) -> list[str]:
-        """For people."""
+        """The losses as lines of text."""
         lines = [
             f"test loss {self.carried:.4f} nats ({self.weights} parameters, {self.tokens:,} tokens, state carried)"
         ]
@@ -96,10 +96,10 @@ def evaluate_windows(net: CharModel, tokens: Corpus, device: torch.device, *, nu
 def windows(tokens: Corpus, starts: NDArray[np.int64], length: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """From each place on, `length` tokens and the tokens that follow them, (B, length) each."""
     if isinstance(tokens, MappedTokens):
-        found = tokens.windows(starts, length + 1)
+        taken = tokens.windows(starts, length + 1)
     else:
-        found = tokens.unfold(0, length + 1, 1)[torch.from_numpy(starts)].long()
-    return found[:, :-1].to(device), found[:, 1:].to(device)
+        taken = tokens.unfold(0, length + 1, 1)[torch.from_numpy(starts)].long()
+    return taken[:, :-1].to(device), taken[:, 1:].to(device)
 
 
 @contextmanager

@@ -1,14 +1,14 @@
-"""The folder of a run: what is written into it, and how a model is read back from it alone.
+"""The folder of a run: its files, and how a model is read back from it.
 
 model.safetensors   parameters under torch.nn's names
 config.json         options of the run, kind of model, text, versions
-vocab.json          characters and their numbers
+vocab.json          the tokens and their counts
 best.safetensors    the parameters of the lowest held-out loss, if there is a held-out text
 metrics.jsonl       one record an epoch or an evaluation
 curve.png           perplexity, gradient norm and clipped share
 sample.txt          continuations of two prefixes
-test.json           losses on the text that was put aside, if there is one
-state               all that the run needs to go on
+test.json           losses on the test part of the text, if there is one
+state               all that the run needs to resume
 manifest.json       SHA-256 sums of the others, but `state`, which carries its own
 """
 
@@ -54,7 +54,7 @@ COMMANDS = {
     CLASSIFIER: "gru-scratch classify and train-classifier --resume",
 }
 LEFTOVERS = (f"{STATE}.tmp",)
-"""What a run that was killed while it wrote its first state leaves behind."""
+"""The files that a run leaves behind if it is killed while it writes its first state."""
 X_AXES = {"epochs": "epoch", "max_updates": "update", "minutes": "minutes"}
 
 
@@ -75,13 +75,13 @@ def only_writer(folder: Path, *, new: bool) -> Iterator[None]:
 
 
 def save_run(folder: Path, trainer: Trainer[Any], sample: str | None, snapshot: Snapshot | None = None) -> None:
-    """Write the files of the folder anew, `state` first: the rest can be made from it.
+    """Write all files of the folder again, `state` first, from which the others can be made.
 
     Args:
         sample: the text of sample.txt; None leaves it and curve.png, which take long, as they are.
-        snapshot: the trainer's state, where it has been taken already.
+        snapshot: the trainer's state, if the caller has it already.
 
-    Raises OSError, with the folder, if a file cannot be written; those that were there before are then still whole.
+    Raises OSError, with the folder, if a file cannot be written; the older files are then still intact.
     """
     task, state = trainer.task, trainer.state
     snapshot = trainer.snapshot() if snapshot is None else snapshot
@@ -100,7 +100,7 @@ def save_run(folder: Path, trainer: Trainer[Any], sample: str | None, snapshot: 
         write_files(folder, files)
     except OSError as error:
         raise OSError(
-            f"cannot save the run in {folder}: {error.strerror or error}; the last checkpoint there is whole"
+            f"cannot save the run in {folder}: {error.strerror or error}; the last checkpoint there is intact"
         ) from error
 
 
@@ -115,7 +115,7 @@ def read_state(folder: Path) -> Snapshot:
         raise FileNotFoundError(f"there is no run folder {folder}")
     path = folder / STATE
     if not path.is_file():
-        raise ValueError(f"{folder} is not a run that can go on: it has no file {STATE}")
+        raise ValueError(f"{folder} is not a run that can be resumed: it has no file {STATE}")
     return read_snapshot(path)
 
 
@@ -143,7 +143,7 @@ def _pack(weights: Mapping[str, Tensor]) -> bytes:
 
 @dataclass(frozen=True)
 class LoadedRun:
-    """A trained model, and what is needed to talk to it."""
+    """A trained model, and what is needed to use it."""
 
     config: TrainConfig
     vocab: Vocab
@@ -151,9 +151,9 @@ class LoadedRun:
     cleaning: str
     """How the text of the run was cleaned: book or raw."""
     text_path: Path
-    """Where the text of the run was."""
+    """The path of the run's text when it was trained."""
     text_sha256: str
-    """Of the file of that text."""
+    """The SHA-256 of that text."""
 
 
 def load_run(
@@ -170,9 +170,11 @@ def load_run(
     run folder itself is never executed.
 
     Args:
-        cell: a file to take the user's cell from instead, as path/to/file.py:ClassName.
-        engine: the engine to run the model on, if not the run's own.
-        best: whether to take the parameters of the lowest held-out loss.
+        folder: the run folder.
+        device: where to put the parameters.
+        cell: another file to load the user's cell from, as path/to/file.py:ClassName.
+        engine: the engine to run the model on (None: the run's own).
+        best: whether to load the parameters of the lowest held-out loss.
 
     Raises FileNotFoundError if there is no such folder, or no file of its cell; ValueError, with the file, if it is not
     a run folder, if anything in it is missing, cut short or changed, or if the engine cannot compute the cell.
@@ -181,7 +183,7 @@ def load_run(
     with files.complete():
         config = TrainConfig.from_json(files.described["options"])
         if engine is None and config.engine == "native":
-            engine = "auto"  # what was trained with a compiler at hand is read without one
+            engine = "auto"  # a model trained on a machine with a compiler can be read on one without
         if engine is not None:
             config = config.under_engine(engine)
         cell_file = files.cell_file(config.cell, files.described["model"]["cell_file"], cell)
@@ -189,10 +191,10 @@ def load_run(
         model = build_model(config, len(vocab), device, cell_file)
         set_weights(config, model, files.weights(best=best))
         text = files.described["text"]
-        found = LoadedRun(config, vocab, model, text["cleaning"], Path(text["path"]), text["sha256"])
+        run = LoadedRun(config, vocab, model, text["cleaning"], Path(text["path"]), text["sha256"])
     if isinstance(model, nn.Module):
         model.eval()
-    return found
+    return run
 
 
 class RunFiles:
@@ -217,7 +219,7 @@ class RunFiles:
 
     @contextmanager
     def complete(self) -> Iterator[None]:
-        """Within the block, a name that is looked up in `described` and is not there is what damaged the file."""
+        """Within the block, a name that is missing in `described` means that the file is damaged."""
         try:
             yield
         except KeyError as error:
@@ -252,12 +254,12 @@ class RunFiles:
 
 
 def check_kind(folder: Path, recorded: Mapping[str, Any], kind: str) -> None:
-    """ValueError, with the commands that take it, if the run in a folder is recorded as one of another kind."""
-    found = recorded.get("kind", LANGUAGE_MODEL)
-    if found != kind:
-        commands = COMMANDS.get(found)
+    """ValueError, with the commands for it, if the run in a folder is of another kind."""
+    recorded_kind = recorded.get("kind", LANGUAGE_MODEL)
+    if recorded_kind != kind:
+        commands = COMMANDS.get(recorded_kind)
         taken = f"which {commands} can open" if commands else "which this version does not know"
-        raise ValueError(f"{folder} holds a {found}, {taken}; expected a {kind}")
+        raise ValueError(f"{folder} holds a {recorded_kind}, {taken}; expected a {kind}")
 
 
 def _json(value: object) -> bytes:

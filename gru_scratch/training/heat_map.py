@@ -1,4 +1,4 @@
-"""A matrix as a picture with names at its rows and columns, in any script that a font of this machine has."""
+"""A matrix as a picture with named rows and columns, in any script for which this machine has a font."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from torch import Tensor
 from gru_scratch.training.drawing import new_figure, png
 
 CELL = 0.34
-"""Inches of a row or column."""
+"""The size of a row or column in inches."""
 FEWEST, MOST = 3.2, 16.0
-"""Inches of a side of the picture."""
+"""The least and largest side of the picture in inches."""
 
 
 def draw_heat_map(
@@ -28,7 +28,7 @@ def draw_heat_map(
     title: str,
     figures: bool = False,
 ) -> bytes:
-    """A PNG of values (R, C) from 0 up, the darker the larger; `across` and `down` say what columns and rows are.
+    """A PNG of values (R, C) of at least 0, the darker the larger; `across` and `down` name the axes.
 
     With `figures` each value is written, too. A character that no font has is drawn as a box: see `without_font`.
     """
@@ -63,7 +63,7 @@ def without_font(text: str) -> str:
 
 
 def _shown(name: str) -> str:
-    """A space, which is a token too, would not be seen."""
+    """The name as it is drawn: a space, which is a token too, would not be seen."""
     return "".join("␣" if character.isspace() else character for character in name)
 
 
@@ -72,7 +72,7 @@ def _has(character: str) -> bool:
 
 
 def _fonts_for(text: str) -> list[str]:
-    """Names of the fonts that have what the default font lacks."""
+    """Names of the fonts that have the characters that the default font lacks."""
     missing = {ord(character) for character in text if character.isprintable()} - _characters(_default())
     names = []
     for path, name in _other_fonts().items():
@@ -89,13 +89,13 @@ def _default() -> str:
 
 
 def _other_fonts() -> dict[str, str]:
-    """Names of the scalable fonts, by their files; but for matplotlib's own, which has a box for every character."""
+    """Names of the scalable fonts, by their files, except matplotlib's own, which has a box for every character."""
     return {entry.fname: entry.name for entry in font_manager.fontManager.ttflist if "Last Resort" not in entry.name}
 
 
 @lru_cache(maxsize=256)
 def _characters(path: str) -> frozenset[int]:
-    """Numbers of the characters that a font has; none for a file that is no font."""
+    """The code points that a font has; none for a file that is no font."""
     try:
         return frozenset(FT2Font(path).get_charmap())
     except (OSError, RuntimeError):

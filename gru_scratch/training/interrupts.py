@@ -1,6 +1,6 @@
 """The signals that ask a command to end: Ctrl-C, SIGTERM, and SIGHUP, which a terminal sends when it is closed.
 
-Each ends a command as Ctrl-C does, what it has made being kept; the exit status says which it was.
+Each ends a command as Ctrl-C does: what it has made is kept, and the exit status says which signal it was.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def exit_status(error: KeyboardInterrupt) -> int:
 
 
 class Wish:
-    """Whether a signal has asked to stop, as a function; and the exit status that then is due."""
+    """Whether a signal has asked to stop, as a function; and the exit status for it."""
 
     def __init__(self) -> None:
         self.number: int | None = None
@@ -40,13 +40,13 @@ class Wish:
 
     @property
     def status(self) -> int:
-        """Of a run that was stopped: by this process's signal, or else by that of the first process."""
+        """The exit status of a stopped run: from this process's signal, or else from that of the first process."""
         return 128 + (signal.SIGINT if self.number is None else self.number)
 
 
 @contextmanager
 def handled(handler: Handler) -> Iterator[Callable[[], None]]:
-    """Within the block, or until the given function is called, `handler` takes these signals.
+    """Within the block, or until the function that it gets is called, `handler` handles these signals.
 
     One that is ignored (SIGHUP under `nohup`) stays so.
     """
@@ -78,7 +78,7 @@ def raised() -> Iterator[None]:
 
 @contextmanager
 def noted() -> Iterator[Wish]:
-    """Within the block a signal is noted and no more; a second one does what it does elsewhere."""
+    """Within the block a first signal is only recorded; a second one acts as outside it."""
     wish = Wish()
 
     def note(number: int, frame: FrameType | None) -> None:

@@ -1,6 +1,6 @@
-"""What a linear layer on counts of tokens makes of labelled texts: the figure that a classifier is to be held against.
+"""A linear classifier on the counts of tokens: the baseline of the recurrent classifier.
 
-It sees which tokens a text has and how often, and nothing of their order.
+It sees which tokens a text has and how often, but not their order.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from gru_scratch.training.scores import confusion
 
 STEPS = 100
 DECAY = 1e-4
-"""Of the squared weights, beside the mean loss."""
+"""The coefficient of the squared weights, which are added to the mean loss."""
 
 Numbered = Sequence[tuple[list[int], int]]
-"""Texts as token numbers, each with the number of its label."""
+"""Texts as token indices, each with the index of its label."""
 
 
 def linear_on_counts(train: Numbered, test: Numbered, vocab_size: int, num_classes: int) -> Tensor:

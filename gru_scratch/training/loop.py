@@ -1,6 +1,6 @@
-"""The training loop over a text: one, for models made of functions and for modules alike.
+"""The training loop over a text, for models made of functions and for modules alike.
 
-Source: Dive into Deep Learning, section 8.5 (`train_epoch_ch8`), with the same arithmetic in the same order.
+Source: "Dive into Deep Learning" 0.17, section 8.5 (`train_epoch_ch8`), with the same arithmetic in the same order.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from gru_scratch.training.update import Updater, grad_clipping, make_update
 State = Any
 """What a model carries from one batch to the next: a tensor, or a tuple of tensors."""
 Batch = tuple[Tensor, Tensor]
-"""Characters and the characters that follow them, each (B, T), whole numbers."""
+"""Token indices and those of the tokens that follow, each (B, T)."""
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 class CharModel(Protocol):
-    """What the loop needs of a model: `RNNModelScratch` and `RNNModel` have it."""
+    """The interface that the loop needs of a model: that of `RNNModelScratch` and `RNNModel`."""
 
     def __call__(self, X: Tensor, state: State) -> tuple[Tensor, State]:
-        """Characters (B, T) and a state give logits (T * B, V), time first, and the next state."""
+        """Tokens (B, T) and a state → scores (T * B, V), time first, and the next state."""
 
     def begin_state(self, *, batch_size: int, device: torch.device) -> State:
-        """The state before the first character."""
+        """The state before the first token."""
 
 
 @dataclass(frozen=True)
 class Update:
-    """One update of the parameters, as it was made."""
+    """A completed update of the parameters."""
 
     summed_loss: float
     """Cross-entropy of the batch before the update, summed over its tokens, in nats."""
@@ -48,14 +48,14 @@ class Update:
 
 @dataclass
 class Meter:
-    """Running totals of a stretch of training, or of one pass over a text."""
+    """Running totals over a part of training, or over one pass through a text."""
 
     summed_loss: float = 0.0
     tokens: int = 0
     seconds: float = 0.0
     updates: int = 0
     summed_norm: float = 0.0
-    """Of the norms of all gradients together, before clipping."""
+    """The sum over the updates of the norm of all gradients together, before clipping."""
     clipped: int = 0
     """Updates whose gradients were scaled down."""
 
@@ -75,7 +75,7 @@ class Meter:
 
     @property
     def perplexity(self) -> float:
-        """exp(loss): among how many equally likely characters the model is left to guess."""
+        """exp(loss): the number of equally likely tokens between which the model is left to guess."""
         return perplexity(self.loss)
 
     @property
@@ -104,11 +104,11 @@ def updates(
 ) -> Iterator[Update]:
     """Train `net` on `batches`, and yield after each update of its parameters.
 
-    With `carry_state` a batch starts from the state that the batch before left, cut off from its gradient (sequential
-    sampling); `state` is then the one to start from. Without it every batch starts from the zero state (random
-    sampling). `clip` is the largest norm that the gradients may have.
+    With `carry_state` a batch starts from the final state of the batch before it, detached from its graph (sequential
+    sampling); the first one starts from `state`. Without it every batch starts from the zero state (random sampling).
+    `clip` is the norm to which the gradients are clipped.
 
-    Raises NotFiniteError before an update that a loss or a gradient would spoil: the parameters are still good.
+    Raises NotFiniteError before an update with a loss or gradient that is not finite: the parameters are unchanged.
     """
     for batch in batches:
         mean, count, state = batch_loss(net, batch, loss, device, state if carry_state else None)
@@ -121,7 +121,7 @@ def batch_loss(
 ) -> tuple[Tensor, int, State]:
     """The mean loss of a batch, the number of its tokens, and the state after it.
 
-    It starts from `state`, cut off from the gradient; from the zero state without one.
+    It starts from `state`, detached from its graph, or without one from the zero state.
     """
     X, Y = batch
     state = net.begin_state(batch_size=X.shape[0], device=device) if state is None else detached(state)

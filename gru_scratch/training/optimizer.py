@@ -1,4 +1,4 @@
-"""The two ways to update: the book's stochastic gradient descent, and AdamW, which is PyTorch's own."""
+"""The two optimizers: the book's stochastic gradient descent, and PyTorch's AdamW."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gru_scratch.training.update import HasParams, Updater, grad_clipping, named
 
 
 class Optimizer:
-    """Updates the parameters of a model at a rate that may change: `optimizer.lr`, then `clip`, then `step`."""
+    """Updates the parameters of a model, at a learning rate that may change from update to update."""
 
     def __init__(self, model: nn.Module | HasParams, options: OptimisationOptions) -> None:
         self.model, self.kind, self.theta, self.lr = model, options.optimizer, options.clip, options.lr
@@ -32,7 +32,7 @@ class Optimizer:
 
     @property
     def updater(self) -> Updater:
-        """What makes an update: the optimizer of PyTorch, or the book's own `sgd` for its own models."""
+        """The object that makes an update: PyTorch's optimizer, or for the book's own models its function `sgd`."""
         return self.inner or (lambda batch_size: sgd([param for _, param in self.named], self.lr, batch_size))
 
     def set_lr(self, lr: float) -> None:
@@ -42,9 +42,9 @@ class Optimizer:
                 group["lr"] = lr
 
     def clip(self) -> float:
-        """Scale the gradients to the norm `theta` at most, and return what their norm was.
+        """Scale the gradients to the norm `theta` at most, and return their norm before scaling.
 
-        With sgd in the book's arithmetic, bit for bit; else by PyTorch's kernels for many tensors at once.
+        With sgd the arithmetic is bitwise the book's; else it is that of PyTorch's kernels for many tensors at once.
         Raises NotFiniteError, which names a parameter, if the norm is not finite.
         """
         if self.kind == "sgd":
@@ -59,7 +59,7 @@ class Optimizer:
         return norm
 
     def tensors(self) -> dict[str, Tensor]:
-        """What the optimizer remembers, by parameter and name."""
+        """The state of the optimizer, by parameter and name."""
         if self.inner is None:
             return {}
         return {
@@ -70,30 +70,30 @@ class Optimizer:
         }
 
     def check(self, tensors: Mapping[str, Tensor]) -> None:
-        """ValueError if `tensors` are those of other parameters than this optimizer's: another engine's."""
-        own, found = {name for name, _ in self.named}, {key.rpartition("/")[0] for key in tensors}
-        if found and found != own:
+        """Raise ValueError if `tensors` belong to other parameters than this optimizer's, as another engine's do."""
+        own, given = {name for name, _ in self.named}, {key.rpartition("/")[0] for key in tensors}
+        if given and given != own:
             raise ValueError(
-                f"what {self.kind} remembers belongs to other parameters than those of this model: "
-                "go on with the engine that the run was made with"
+                f"the state of {self.kind} belongs to other parameters than those of this model: "
+                "resume with the engine that the run was made with"
             )
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Put back what `tensors` took."""
+        """Restore the state that `tensors` returned."""
         if self.inner is None:
             return
         for name, param in self.named:
-            found: dict[str, Any] = {
+            restored: dict[str, Any] = {
                 key.rpartition("/")[2]: value.to(param.device)
                 for key, value in tensors.items()
                 if key.rpartition("/")[0] == name
             }
-            if found:
-                self.inner.state[param] = found
+            if restored:
+                self.inner.state[param] = restored
 
 
 def _groups(params: Sequence[Tensor], weight_decay: float) -> list[dict[str, Any]]:
-    """Matrices decay; vectors, which are biases and gains, do not."""
+    """The parameter groups of AdamW: matrices decay; vectors, which are biases and gains, do not."""
     return [
         {"params": [param for param in params if param.dim() > 1], "weight_decay": weight_decay},
         {"params": [param for param in params if param.dim() <= 1], "weight_decay": 0.0},

@@ -1,7 +1,7 @@
-"""The options that every training run has, whatever it trains, in the groups in which a help page shows them.
+"""The options of every training run, whatever it trains, in the groups in which help shows them.
 
-A run adds groups of its own; see `gru_scratch.training.config`. Options are checked once, where they are made.
-Neither PyTorch nor matplotlib is imported, so that a help page comes at once.
+Each kind of run adds groups of its own; see `gru_scratch.training.config`. Options are checked once, when they are
+made. Neither PyTorch nor matplotlib is imported, so that help appears at once.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 BOUNDS = ("epochs", "max_updates", "minutes")
-"""Options that end a run, of which one is given. When a run goes on it may grow."""
+"""Options that end a run, of which one is given. It may grow when the run is resumed."""
 MAY_DIFFER: tuple[str, ...] = (*BOUNDS, "out", "device")
-"""Options that may be others when a run goes on."""
+"""Options that may change when a run is resumed."""
 
 MOST_THREADS = 4096
 
@@ -23,7 +23,7 @@ Options = TypeVar("Options", bound="RunOptions")
 
 @dataclass(frozen=True)
 class Otherwise:
-    """In an option's `Annotated` type: what None means, which help shows in the place of a default."""
+    """In an option's `Annotated` type: what None (or an empty tuple) means, which help shows as the default."""
 
     meaning: str
 
@@ -41,17 +41,17 @@ class OptimisationOptions:
     weight_decay: float = 0.01
     """Weight decay of AdamW, for matrices; biases do not decay."""
     beta1: float = 0.9
-    """AdamW's memory of gradients."""
+    """AdamW's decay rate of the mean of gradients."""
     beta2: float = 0.99
-    """AdamW's memory of squared gradients."""
+    """AdamW's decay rate of the mean of squared gradients."""
     schedule: Literal["constant", "cosine"] = "constant"
-    """With cosine the learning rate falls along half a cosine to min-lr at the end of the run."""
+    """With cosine the learning rate falls along half a cosine to --min-lr at the end of the run."""
     min_lr: Annotated[float | None, Otherwise("a tenth of lr")] = None
-    """Learning rate at which the cosine ends."""
+    """Learning rate at the end of the cosine."""
     warmup: int = 0
     """Updates in which the learning rate rises to lr."""
     clip: float = 1.0
-    """Largest norm that all gradients together may have."""
+    """Norm to which all gradients together are clipped."""
     seed: int = 0
     """Seed of the initial parameters and of the order of batches."""
 
@@ -67,41 +67,41 @@ class EndOptions:
     minutes: Annotated[float | None, Otherwise("by epochs")] = None
     """End after this much time instead, in minutes by the clock, evaluations and checkpoints included."""
     patience: Annotated[int | None, Otherwise("never")] = None
-    """End when the held-out loss has not fallen for so many evaluations in a row."""
+    """End when the held-out loss has not fallen for this many evaluations in a row."""
     keep: Literal["last", "best"] = "last"
-    """Which parameters model.safetensors holds at the end: the last, or those of the lowest held-out loss, which are
-    in best.safetensors in any case."""
+    """Parameters in model.safetensors at the end: the last, or those of the lowest held-out loss, which are always in
+    best.safetensors."""
     eval_every: Annotated[int | None, Otherwise("about 50 times in a run")] = None
-    """Evaluate every so many updates."""
+    """Evaluate after every this many updates."""
 
 
 @dataclass(frozen=True)
 class MachineOptions:
-    """What the run computes on, and in which numbers."""
+    """Device, threads and precision of the run."""
 
     device: str = "auto"
     """One of cpu, cuda, cuda:N and mps; auto takes a GPU where there is one."""
     threads: Annotated[int | Literal["auto"] | None, Otherwise("as many as there are processors")] = None
-    """Threads of the processor that PyTorch may use. With auto the run measures once whether one or all are faster, and
-    keeps to it when it goes on."""
+    """Processor threads that PyTorch may use. With auto the run measures once whether one or all are faster, and keeps
+    that number when it is resumed."""
     precision: Literal["fp32", "bf16", "fp64"] = "fp32"
-    """Numbers to compute in. With bf16 products are in bfloat16 and parameters in float32 (autocast)."""
+    """Dtype to compute in. With bf16 products are in bfloat16 and parameters in float32 (autocast)."""
     matmul_precision: Literal["highest", "high", "medium"] = "highest"
-    """How exact products in float32 have to be, as torch.set_float32_matmul_precision has it. With medium, what is
-    multiplied may be rounded to bfloat16, which processors with instructions for it multiply up to three times as
-    fast; with high to TensorFloat32, on GPUs that have it. All else, sums of products too, stays float32."""
+    """Precision of products in float32, as in torch.set_float32_matmul_precision. With medium the factors may be
+    rounded to bfloat16, which some processors multiply up to three times as fast; with high to TensorFloat32, on GPUs
+    that have it. Sums, and all else, stay in float32."""
     compile: bool = False
     """Compile the model with torch.compile; the first update then takes long."""
 
 
 @dataclass(frozen=True)
 class FolderOptions:
-    """Where the run is kept."""
+    """Folder of the run, and its checkpoints."""
 
     out: Annotated[Path | None, Otherwise("runs/CELL or runs/CELL-ENGINE, numbered where that is taken")] = None
     """Folder to write, new or empty."""
     save_seconds: float = 10.0
-    """Seconds between checkpoints; more where saving takes long, so that it takes a twentieth of the time at most."""
+    """Seconds between checkpoints; longer if saving would take more than a twentieth of the time."""
 
 
 @dataclass(frozen=True)
@@ -109,22 +109,21 @@ class ResumableFolderOptions(FolderOptions):
     __doc__ = FolderOptions.__doc__
 
     resume: Annotated[Path | None, Otherwise("a new run")] = None
-    """Run folder to go on with. The run's own options hold; only epochs, max-updates or minutes may be given anew, and
-    be more."""
+    """Run folder to resume. The run keeps its options; only --epochs, --max-updates or --minutes may be raised."""
 
 
 @dataclass(frozen=True)
 class RunOptions(OptimisationOptions, EndOptions, MachineOptions, FolderOptions):
-    """What `gru_scratch.training.trainer.Trainer` and the run folder ask for.
+    """The options of every run, which `gru_scratch.training.trainer.Trainer` and the run folder read.
 
-    Raises ValueError or TypeError, in one sentence, for the first option that no run can use.
+    Raises ValueError or TypeError for the first invalid option.
     """
 
     def __post_init__(self) -> None:
         self.check()
 
     def check(self) -> None:
-        """Raise for what no run can use. A run with more options checks those after these."""
+        """Raise for the first invalid option. A run with more options checks those after these."""
         check_choices(self)
         check_whole(self, ("batch_size", "epochs"), least=1)
         check_whole(self, ("max_updates", "patience", "eval_every"), least=1)
@@ -154,12 +153,12 @@ class RunOptions(OptimisationOptions, EndOptions, MachineOptions, FolderOptions)
 
     @property
     def folder_name(self) -> str:
-        """Of the folder under runs/ where `out` is not given."""
+        """The name of the folder under runs/ where `out` is not given."""
         raise NotImplementedError
 
     @property
     def may_differ(self) -> tuple[str, ...]:
-        """Options that may be others when the run goes on; of these, the bound may only grow."""
+        """The options that may change when the run is resumed; of these, the bound may only grow."""
         return MAY_DIFFER
 
     def to_json(self) -> dict[str, Any]:
@@ -168,7 +167,7 @@ class RunOptions(OptimisationOptions, EndOptions, MachineOptions, FolderOptions)
 
     @classmethod
     def from_json(cls: type[Options], options: dict[str, Any]) -> Options:
-        """The inverse of `to_json`. ValueError for options that are not these, or that no run can use."""
+        """The inverse of `to_json`. ValueError for unknown or invalid options."""
         paths = {
             name: Path(options[name])
             for name, hint in get_type_hints(cls).items()
@@ -184,9 +183,9 @@ class RunOptions(OptimisationOptions, EndOptions, MachineOptions, FolderOptions)
             raise ValueError(f"these are not the options of a run: {error}") from None
 
     def check_goes_on(self, made: dict[str, Any]) -> None:
-        """ValueError unless a run that was made with these options, as `to_json` gives them, can go on with ours.
+        """Raise ValueError unless a run that was made with these options, as from `to_json`, can be resumed with ours.
 
-        An option that the run is older than had its default.
+        An option that did not exist when the run was made had its default.
         """
         old = {**type(self)().to_json(), **made}
         for name, value in self.to_json().items():
@@ -199,7 +198,7 @@ class RunOptions(OptimisationOptions, EndOptions, MachineOptions, FolderOptions)
 
 
 def check_choices(options: RunOptions) -> None:
-    """ValueError for an option whose type lists its values, and that has another."""
+    """Raise ValueError for an option that has none of the values that its type lists."""
     for name, hint in get_type_hints(type(options)).items():
         if get_origin(hint) is Literal:
             check_one_of(name, getattr(options, name), get_args(hint))
@@ -211,7 +210,7 @@ def check_one_of(name: str, value: object, choices: tuple[str, ...]) -> None:
 
 
 def check_whole(options: RunOptions, names: tuple[str, ...], *, least: int) -> None:
-    """TypeError or ValueError for an option that is neither a whole number of at least `least` nor left out."""
+    """Raise TypeError or ValueError for an option that is neither None nor a whole number of at least `least`."""
     optional = {field.name for field in fields(options) if field.default is None}
     for name in names:
         value = getattr(options, name)

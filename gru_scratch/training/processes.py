@@ -1,4 +1,4 @@
-"""The processes that train one model together: how many, which is this, what they tell each other.
+"""The processes that train one model together: how many there are, which one this is, and what they exchange.
 
 `torchrun` starts them and sets their environment; without it there is one. Process 0 alone decides and writes.
 """
@@ -17,12 +17,12 @@ import torch.distributed as dist
 from torch import Tensor
 
 WAIT = timedelta(hours=1)
-"""How long one process waits for another: encoding a large text, or reading the held-out one, takes its time."""
+"""How long one process waits for another, which may encode a large text or read the held-out one meanwhile."""
 
 
 @dataclass(frozen=True)
 class Processes:
-    """This process among `count`; every method is to be called by all of them."""
+    """This process among `count`; every method must be called by all of them."""
 
     rank: int = 0
     count: int = 1
@@ -32,7 +32,7 @@ class Processes:
         return self.rank == 0
 
     def own_rows(self, batch: Tensor) -> Tensor:
-        """The rows of a global batch (B, ...) that are this process's."""
+        """The rows of a global batch (B, ...) that belong to this process."""
         if self.count == 1:
             return batch
         size = len(batch) // self.count
@@ -64,7 +64,7 @@ class Processes:
         return [each.to(part.device) for each in parts]
 
     def check_batch_size(self, batch_size: int) -> None:
-        """ValueError unless a global batch can be split equally."""
+        """Raise ValueError unless a global batch can be split equally."""
         if batch_size % self.count:
             raise ValueError(
                 f"batch_size is that of all processes together and must be a multiple of their number, {self.count}, "
@@ -72,12 +72,12 @@ class Processes:
             )
 
     def check_alone(self, what: str) -> None:
-        """ValueError, about `what` is trained, unless there is one process only."""
+        """Raise ValueError, which names `what` is trained, unless there is only one process."""
         if self.count > 1:
             raise ValueError(f"{what} is trained by one process, received {self.count}: batches differ in length")
 
     def wait(self) -> None:
-        """Until all processes are here."""
+        """Wait until all processes have called this."""
         if self.count > 1:
             dist.barrier()
 
@@ -104,7 +104,7 @@ def started_processes(device: torch.device) -> Iterator[Processes]:
 
 
 def explain(error: RuntimeError | MemoryError, processes: Processes) -> str | None:
-    """Memory that ran out, or another process that ended; None for any other error."""
+    """A message if memory ran out or another process ended; None for any other error."""
     message = str(error).partition("\n")[0]
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in message:
         advice = "a smaller batch_size, num_steps or num_hiddens needs less, and so does a larger min_freq"

@@ -1,4 +1,4 @@
-"""When a run ends, and how its learning rate gets there.
+"""When a run ends, and its learning rate until then.
 
 lr(p) = lr                                                          constant
 lr(p) = min_lr + (lr - min_lr) (1 + cos(pi p)) / 2                  cosine, p = share of the run that is done
@@ -13,17 +13,17 @@ from dataclasses import dataclass
 from gru_scratch.training.options import EndOptions, OptimisationOptions
 
 EVALUATIONS = 50
-"""How often in a run the held-out data are read, about."""
+"""About how often a run reads the held-out data."""
 MOST_VAL_TOKENS = 1_000_000
-"""That an evaluation reads where none are asked for."""
+"""The most tokens that an evaluation reads by default."""
 
 
 @dataclass(frozen=True)
 class Position:
-    """How far a run has come."""
+    """The progress of a run."""
 
     epoch: float
-    """Passes over the training data, the part of the last one included."""
+    """Passes over the training data, fractions included."""
     update: int
     seconds: float
 
@@ -44,19 +44,19 @@ class Bound:
         return cls("epochs", options.epochs)
 
     def share(self, position: Position) -> float:
-        """How much of the run is done, 1 at its end."""
+        """The share of the run that is done, 1 at its end."""
         done = {"epochs": position.epoch, "max_updates": position.update, "minutes": position.seconds / 60}
         return done[self.kind] / self.value
 
     def of_epochs(self) -> str:
-        """For messages: of how many epochs, if that is known."""
+        """Words for messages: " of" and the number of epochs, if it is known."""
         return f" of {self.value}" if self.kind == "epochs" else ""
 
 
 class Schedule:
     """The learning rate of each update.
 
-    `planned` is the bound that the run was begun with: a run that is given a later one goes on at the final rate.
+    `planned` is the bound with which the run began: a run that is resumed with a later one continues at the final rate.
     """
 
     def __init__(self, options: OptimisationOptions, planned: Bound) -> None:
@@ -76,10 +76,10 @@ class Schedule:
 
 
 class Evaluations:
-    """Which moments close a record and read the held-out data, about `EVALUATIONS` of them in a run as planned.
+    """When a record ends and the held-out data are read: about `EVALUATIONS` times in the planned run.
 
-    A run by epochs has a record of each epoch besides; `--eval-every` asks for one every so many updates. In a run by
-    the clock they are fewer where each takes long, so that they take a twentieth of the time at most.
+    A run by epochs also has a record of each epoch; `--eval-every` sets the number of updates between two. A run by the
+    clock evaluates less often if that would take more than a twentieth of the time.
     """
 
     def __init__(self, eval_every: int | None, planned: Bound) -> None:
@@ -87,7 +87,7 @@ class Evaluations:
         self.cost = 0.0
 
     def took(self, seconds: float) -> None:
-        """Say how long the last one took."""
+        """Record how long the last evaluation took."""
         self.cost = seconds
 
     def is_record(self, before: Position, now: Position) -> bool:
@@ -103,7 +103,7 @@ class Evaluations:
         return parts[0] < parts[1]
 
     def count(self, updates: float) -> int:
-        """How many there are in a run of so many updates that is not bound by the clock."""
+        """The number of evaluations in a run of so many updates that is not bound by the clock."""
         if self.eval_every is not None:
             return max(1, math.ceil(updates / self.eval_every))
         return math.ceil(self.planned.value / max(1, int(self.planned.value) // EVALUATIONS))
@@ -116,13 +116,15 @@ class Evaluations:
 
 
 def evaluation_tokens(eval_every: int | None, planned: Bound, batch_tokens: int, train_tokens: int) -> int:
-    """How many tokens an evaluation may read, for all to read at most a tenth as many as training does.
+    """The tokens that an evaluation may read, so that all together read at most a tenth as many as training does.
 
-    From counts alone, so that runs repeat. A run by the clock bounds its evaluations by their time instead.
+    It depends on counts alone, so that runs repeat. A run by the clock limits the time of its evaluations instead.
 
     Args:
-        batch_tokens: that an update reads.
-        train_tokens: of the part to train on.
+        eval_every: updates between two evaluations (None: chosen from `planned`).
+        planned: the bound with which the run began.
+        batch_tokens: the tokens that an update reads.
+        train_tokens: the tokens of the training part.
     """
     if planned.kind == "minutes":
         return MOST_VAL_TOKENS

@@ -23,7 +23,7 @@ from gru_scratch.training.options import (
 
 TRANSLATOR_EXAMPLES = """Train a translator and keep it in a run folder.
 
-Without options it learns numbers and dates in words, English to Chinese, which the program makes itself.
+Without options it makes its own pairs: numbers and dates, English to Chinese.
 
 examples:
   gru-scratch train-translator
@@ -33,12 +33,12 @@ examples:
 
 CLASSIFIER_EXAMPLES = """Train a classifier of sentences and keep it in a run folder.
 
-Without options it learns to tell lines of the shipped story from the same lines with their words shuffled.
+Without options it tells lines of the shipped story from shuffled copies of them.
 
 examples:
   gru-scratch train-classifier
-  gru-scratch train-classifier --class wells=timemachine.txt --class shakespeare=tinyshakespeare.txt
-  gru-scratch train-classifier --table reviews.csv --text-column review --label-column stars --tokens word"""
+  gru-scratch train-classifier --class wells=wells.txt --class poe=poe.txt
+  gru-scratch train-classifier --table reviews.csv --label-column stars"""
 
 
 @dataclass(frozen=True)
@@ -49,15 +49,15 @@ class LayerOptions:
     """Recurrent cell: rnn, gru, lstm, mgu, cifg, peephole-lstm, layer-norm-gru, layer-norm-lstm, min-gru or min-lstm;
     or one of your own, as path/to/file.py:ClassName."""
     engine: Engine = "auto"
-    """What the recurrence runs on: native is the cell's equations compiled to C; fused is PyTorch's operators, with
-    gradients by hand; textbook takes the equations step by step, with autograd; builtin is the layer of torch.nn, which
-    has rnn, gru and lstm; auto is the fastest that serves."""
+    """Engine of the recurrence: native is the cell's equations compiled to C; fused is PyTorch's operators, with
+    gradients by hand; textbook is the equations step by step, with autograd; builtin is the layer of torch.nn, for rnn,
+    gru and lstm; auto is the fastest that can run."""
     num_hiddens: int = 128
     """Hidden units."""
     num_layers: int = 1
     """Recurrent layers, each reading the one below."""
     bidirectional: bool = True
-    """Read sentences in both directions, half of the outputs from each."""
+    """Read sentences in both directions."""
     embedding: int = 64
     """Size of the learnt vector of each token."""
     dropout: float = 0.1
@@ -67,7 +67,7 @@ class LayerOptions:
 
 @dataclass(frozen=True)
 class SentenceOptions(RunOptions, LayerOptions):
-    """What both kinds of run share; the defaults of an optimizer that suits small sets of sentences."""
+    """The options of both kinds of run; the optimizer's defaults suit small sets of sentences."""
 
     batch_size: int = 64
     lr: float = 0.005
@@ -92,7 +92,8 @@ class SentenceOptions(RunOptions, LayerOptions):
 
     @property
     def may_differ(self) -> tuple[str, ...]:
-        """The data are compared as such; a layer's engines have the same parameters."""
+        """The options that may change when the run is resumed: the data are compared themselves, and all engines have
+        the same parameters."""
         return (*super().may_differ, "engine")
 
     @property
@@ -103,39 +104,39 @@ class SentenceOptions(RunOptions, LayerOptions):
 
 @dataclass(frozen=True)
 class PairOptions:
-    """What is translated, and which parts of it are for training, evaluating and testing."""
+    """The pairs of sentences, and their parts for training, evaluating and testing."""
 
     pairs: Annotated[Path | None, Otherwise("numbers and dates, made by the program")] = None
-    """File of lines with a source and a target, separated by a tab; fra-eng is the book's file, English to French."""
+    """File with a source, a tab and a target on each line; fra-eng is the book's file, English to French."""
     reverse: bool = False
-    """Translate targets to sources."""
+    """Translate from target to source."""
     source_tokens: Literal["auto", "word", "char"] = "auto"
-    """What a source is read as; auto is characters where most sentences have no space, as in Chinese, else words."""
+    """Tokens of a source; auto is characters if most sentences have no space, as in Chinese, else words."""
     target_tokens: Literal["auto", "word", "char"] = "auto"
-    """What a target is written in."""
+    """Tokens of a target; auto is as for the source."""
     min_freq: int = 0
     """Tokens that occur less often in the training part count as unknown."""
     longest: int = 50
-    """Leave out pairs of which a side has more tokens."""
+    """Leave out pairs with more tokens than this in source or target."""
     num_pairs: int = 6250
-    """Pairs to make, where no file is given."""
+    """Pairs to make, if no file is given."""
     largest: int = 1_000_000
-    """Largest number in the pairs that are made."""
+    """Largest number in these pairs."""
     max_pairs: Annotated[int | None, Otherwise("all")] = None
     """Train on this many pairs of the training part."""
     val_fraction: float = 0.1
-    """Part of the source sentences to evaluate on."""
+    """Fraction of the source sentences to evaluate on."""
     test_fraction: float = 0.1
-    """Part of the source sentences that is kept from training and from evaluations, and read once when the run ends."""
+    """Fraction of the source sentences to test on: they are read once, when the run ends."""
 
 
 @dataclass(frozen=True)
 class DecoderOptions:
-    """How the target is decoded."""
+    """The decoder of the target."""
 
     decoder: Literal["luong", "bahdanau", "none"] = "luong"
-    """Luong's attention comes after the recurrent layer, so that in training all steps are one call; Bahdanau's before
-    it, step by step; none reads the encoder's last state alone."""
+    """luong has attention after the recurrent layer, so that in training all steps are one call; bahdanau has it before
+    the layer, step by step; none reads the encoder's final state alone."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ class TranslatorOptions(SentenceOptions, DecoderOptions, PairOptions):
 
 @dataclass(frozen=True)
 class LabelledOptions:
-    """What is classified, and which parts of it are for training, evaluating and testing."""
+    """The labelled texts, and their parts for training, evaluating and testing."""
 
     table: Annotated[Path | None, Otherwise("the shipped story, its lines as they are and shuffled")] = None
     """CSV or TSV file whose first line names its columns."""
@@ -173,27 +174,28 @@ class LabelledOptions:
     classes: Annotated[
         tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(name="class", metavar="NAME=FILE")
     ] = ()
-    """A class and the text file whose lines are its examples, as NAME=FILE; to be given for each class."""
+    """A class and the text file whose lines are its examples, as NAME=FILE; once for each class."""
     balance: bool = True
-    """Take as many examples of each class as the smallest has."""
+    """Use as many examples of each class as the smallest class has."""
     tokens: Literal["auto", "char", "word"] = "auto"
-    """What a text is read as; auto is words for the shipped story, else characters."""
+    """Tokens of a text; auto is words for the shipped story, else characters."""
     min_freq: int = 0
     """Tokens that occur less often in the training part count as unknown."""
     longest: int = 200
     """Read this many tokens of a text at most."""
     val_fraction: float = 0.1
-    """Part of the texts to evaluate on."""
+    """Fraction of the texts to evaluate on."""
     test_fraction: float = 0.2
-    """Part of the texts that is kept from training and from evaluations, and read once when the run ends."""
+    """Fraction of the texts to test on: they are read once, when the run ends."""
 
 
 @dataclass(frozen=True)
 class PoolingOptions:
-    """How the outputs of all steps become one vector."""
+    """The pooling of all steps into one vector."""
 
     pooling: Literal["mean", "last", "attention"] = "mean"
-    """The mean of the outputs, the last state of each direction, or a sum that learnt attention weighs."""
+    """mean is the mean of the outputs; last is the final state of each direction; attention is a sum with weights that
+    are learnt."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What the tasks whose examples are sentences share: weights, identity, and the description in the run folder."""
+"""The base of tasks whose examples are sentences: weights, identity, and the description in the run folder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class SentenceTask:
     """A part of `gru_scratch.training.task.Task`; a subclass adds epochs, the loss and the evaluation."""
 
     kind: ClassVar[str]
-    """Of the run, as `gru_scratch.training.folder` names it."""
+    """The kind of the run, as `gru_scratch.training.folder` names it."""
     processes = ONE_PROCESS
     model: nn.Module
 
@@ -34,12 +34,12 @@ class SentenceTask:
 
     @property
     def title(self) -> str:
-        """Of the picture of the run."""
+        """The title of the picture of the run."""
         return f"{self.kind} ({self.config.cell_name}, {self.config.num_hiddens} units) on {self.name}"
 
     @contextmanager
     def numbers(self) -> Iterator[None]:
-        """Within the block products are in bfloat16, where the options ask for it."""
+        """Within the block products are in bfloat16, if the options ask for it."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
             yield
 
@@ -76,12 +76,12 @@ class SentenceTask:
         return {"config.json": (json.dumps(described, indent=1) + "\n").encode()}
 
     def described(self) -> dict[str, Any]:
-        """What config.json says besides."""
+        """The further entries of config.json."""
         return {}
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Give a model these parameters. ValueError, with the first that differs, if they are another model's."""
+    """Give a model these parameters. ValueError, with the first difference, if they are those of another model."""
     expected = {name: tuple(weight.shape) for name, weight in model.state_dict().items()}
     received = {name: tuple(weight.shape) for name, weight in weights.items()}
     if expected != received:

@@ -1,4 +1,4 @@
-"""Where a run stands, as one object that is taken from a trainer, kept in a file and put back into another."""
+"""The state of a run as one object, which a trainer returns, a file holds, and another trainer restores."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from gru_scratch.training.processes import Processes
 from gru_scratch.training.schedule import Bound
 
 Record = dict[str, Any]
-"""What is known of a stretch of training; JSON values."""
+"""The figures of a part of training, as JSON values."""
 
 
 @dataclass
 class RunState:
-    """All that changes while a run goes on, but for the model, the optimizer and PyTorch's generator."""
+    """All that changes during a run, except for the model, the optimizer and PyTorch's generator."""
 
     planned: Bound
-    """The bound that the run was begun with."""
+    """The bound with which the run began."""
     epoch_start: Any
     """The state of the generator of batches when the epoch began: with `batch`, the place in the data."""
     epoch: int = 0
-    """Whole epochs made."""
+    """Complete epochs."""
     batch: int = 0
-    """Batches made of the next one."""
+    """Batches done in the current epoch."""
     update: int = 0
-    """Updates made."""
+    """Updates done."""
     seconds: float = 0.0
-    """Of running."""
+    """Seconds of running."""
     meter: Meter = field(default_factory=Meter)
     """Totals since the last record."""
     history: list[Record] = field(default_factory=list)
-    """The records."""
+    """The records so far."""
     carried: tuple[Tensor, ...] = ()
-    """What the last batch left to the next, (layers, B, H) each."""
+    """The state that the last batch leaves to the next, (layers, B, H) each."""
     best: dict[str, Tensor] = field(default_factory=dict)
     """The parameters of the lowest held-out loss, in the first process."""
     best_loss: float = math.inf
@@ -48,7 +48,7 @@ class RunState:
     """Evaluations since that loss."""
 
     def snapshot(self, processes: Processes) -> Snapshot:
-        """Tensors and JSON values; under several processes, to be called by all."""
+        """The state as tensors and JSON values; of several processes, all must call it."""
         rows = [torch.cat(processes.gather(row), dim=1) for row in self.carried]
         record = {
             "planned": asdict(self.planned),
@@ -66,7 +66,7 @@ class RunState:
 
     @classmethod
     def of(cls, snapshot: Snapshot, processes: Processes, device: torch.device) -> RunState:
-        """The inverse of `snapshot`, of this process's part."""
+        """The inverse of `snapshot`, for this process."""
         tensors, record = snapshot.tensors, snapshot.record
         rows = [tensors[f"carried.{i}"].to(device) for i in range(len(tensors)) if f"carried.{i}" in tensors]
         version, internal, gauss = record["epoch_start"]
@@ -87,7 +87,7 @@ class RunState:
 
 
 def generator_states(processes: Processes, device: torch.device) -> dict[str, Tensor]:
-    """The states of PyTorch's generators, of every process."""
+    """The states of the generators of PyTorch in every process."""
     states = {f"generator.{i}": state for i, state in enumerate(processes.gather(torch.get_rng_state()))}
     if device.type == "cuda":
         gathered = processes.gather(torch.cuda.get_rng_state(device))
@@ -96,7 +96,7 @@ def generator_states(processes: Processes, device: torch.device) -> dict[str, Te
 
 
 def restore_generators(tensors: Mapping[str, Tensor], processes: Processes, device: torch.device, seed: int) -> None:
-    """Each process its own; one that the run did not have before takes `seed`."""
+    """Restore the generators of this process; a process that the run did not have before is seeded with `seed`."""
     rank = processes.rank
     if f"generator.{rank}" not in tensors:
         torch.manual_seed(seed)

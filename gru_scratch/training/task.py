@@ -15,37 +15,37 @@ from gru_scratch.training.processes import Processes
 from gru_scratch.training.update import HasParams
 
 Carried = tuple[Tensor, ...]
-"""What one batch leaves to the next, with no gradient: tensors (layers, B, H), or none."""
+"""The state that one batch leaves to the next, without gradient: tensors (layers, B, H), or none."""
 
 
 @dataclass(frozen=True)
 class BatchLoss:
-    """What a model says of a batch."""
+    """The loss of a model on a batch."""
 
     mean: Tensor
-    """The loss to go down, a mean over `count` things; the same number in all processes."""
+    """The loss to minimise, a mean over `count` tokens or labels; the same number in all processes."""
     count: int
-    """Tokens (or labels) of the whole batch, of all processes together."""
+    """The tokens or labels in the batch, of all processes together."""
     carried: Carried = ()
-    """For the next batch of the same epoch."""
+    """The state for the next batch of the same epoch."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a model is worth on data that it is not trained on."""
+    """The result of a model on data that it is not trained on."""
 
     loss: float
     """The lowest is the best: it decides which parameters are kept, and when patience is at its end."""
     figures: dict[str, Any]
-    """What the record says of it, as JSON values; `held_out_loss` is by custom one of them."""
+    """Further entries of the record, as JSON values, among them by custom `held_out_loss`."""
 
 
 class Task(Protocol):
-    """A model, its data and its loss: all that one kind of run has of its own.
+    """A model, its data and its loss: what distinguishes one kind of run from another.
 
     The Trainer owns the rest: updates, clipping, the optimizer, the schedule, the bound, when to evaluate, records, the
-    best parameters, and the state that is saved and gone on with, bitwise. `gru_scratch.training.text_task.TextTask` is
-    an example, and so is this, a classifier of vectors:
+    best parameters, and the state with which a run resumes bitwise. `gru_scratch.training.text_task.TextTask` is an
+    example, and so is this, a classifier of vectors:
 
         class Classify:
             processes = ONE_PROCESS
@@ -88,47 +88,47 @@ class Task(Protocol):
 
     @property
     def model(self) -> nn.Module | HasParams:
-        """Whose parameters are updated."""
+        """The model whose parameters are updated."""
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """The device of the model."""
 
     @property
     def processes(self) -> Processes:
-        """That train together; every method is called in all of them, but for `evaluate`."""
+        """The processes that train together; every method is called in all of them, except for `evaluate`."""
 
     @property
     def title(self) -> str:
-        """What the picture of the run is called."""
+        """The title of the picture of the run."""
 
     def epoch(self, generator: random.Random) -> Sequence[Any]:
-        """Draw the next epoch and give its batches, each whatever `loss` takes.
+        """Draw the next epoch and return its batches, each in the form that `loss` takes.
 
-        What is left to chance is drawn here, from `generator` alone, and batch `i` depends on nothing else than `i`:
-        so a place in the data is the generator's state before this call, and `i`.
+        All random numbers are drawn here, from `generator` alone, and batch `i` depends on nothing but `i`: so a place
+        in the data is the generator's state before this call, and `i`.
         """
 
     def loss(self, batch: Any, carried: Carried) -> BatchLoss:
-        """The loss of a batch, with its graph. `carried` is what the batch before it left; none for an epoch's first.
+        """The loss of a batch, with its graph. `carried` is the state left by the batch before it in the same epoch.
 
-        Of several processes each computes its own rows, and their gradients are averaged.
+        Each of several processes computes its own rows, and their gradients are averaged.
         """
 
     def evaluate(self) -> Evaluation | None:
-        """Read the held-out data; None where there is none. Called in the first process alone, between two updates."""
+        """Evaluate on the held-out data, None without any; called between two updates, in the first process alone."""
 
     def weights(self) -> dict[str, Tensor]:
         """All parameters and buffers, for reading only."""
 
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
-        """Give the model what `weights` read. ValueError if they are another model's."""
+        """Give the model the parameters that `weights` returned. ValueError if they are those of another model."""
 
     def identity(self) -> dict[str, Any]:
-        """What the run is made of (its options, a sum of its data), as JSON values that are saved with its state."""
+        """The run's options and a checksum of its data, as JSON values that are saved with its state."""
 
     def check(self, identity: Mapping[str, Any]) -> None:
-        """ValueError unless a state that was saved with this identity is one of this run."""
+        """Raise ValueError unless a state that was saved with this identity belongs to this run."""
 
     def files(self) -> dict[str, bytes]:
-        """What is written into the run folder beside the parameters, by name: what reading the model back needs."""
+        """Further files of the run folder, by name, with which the model can be read back."""

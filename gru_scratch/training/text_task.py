@@ -1,4 +1,4 @@
-"""A language model and its text, as what a trainer trains."""
+"""The task of training a language model on its text."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from gru_scratch.training.processes import ONE_PROCESS, Processes
 from gru_scratch.training.task import BatchLoss, Carried, Evaluation
 
 FORMAT = 1
-"""Of a run folder."""
+"""The version of the format of a run folder."""
 
 
 class TextTask:
-    """Predicts each token of a text from those before it: the first user of `gru_scratch.training.task.Task`."""
+    """Predicting each token of a text from the tokens before it."""
 
     def __init__(
         self,
@@ -44,14 +44,14 @@ class TextTask:
         processes: Processes = ONE_PROCESS,
         kept_engine: str | None = None,
     ) -> None:
-        """The task of a run, new or going on.
+        """The task of a run, new or resumed.
 
         Args:
             cell_file: the file that a user's cell was loaded from; None for a shipped cell.
-            kept_engine: the engine that the run keeps to; None: the one that its options come to.
+            kept_engine: the recorded engine of a run that is resumed; None: the one that its options lead to.
 
-        Raises ValueError for a text that is shorter than a batch, for a batch that memory is short of, and for an
-        engine that cannot run the model here.
+        Raises ValueError for a text that is shorter than a batch, for a batch that does not fit into memory, and for an
+        engine that cannot run the model on this machine.
         """
         self.config, self.model, self.text, self.device = config, model, text, device
         self.cell_file, self.processes = cell_file, processes
@@ -164,7 +164,7 @@ class TextTask:
 
 
 def versions() -> dict[str, str]:
-    """Of this package and of PyTorch, for the record."""
+    """The versions of this package and of PyTorch, for the record."""
     try:
         own = version("gru_scratch")
     except PackageNotFoundError:
@@ -173,7 +173,7 @@ def versions() -> dict[str, str]:
 
 
 class ForwardModel:
-    """A model as the training loop calls it: with bfloat16 products (autocast), compiled, or wrapped, if asked to."""
+    """A model as the training loop calls it: with autocast to bfloat16, compiled or wrapped, if asked to."""
 
     def __init__(self, model: Model, device: torch.device, *, bfloat16: bool, compile: bool, wrap: Any = None) -> None:
         self.model, self.device, self.bfloat16 = model, device, bfloat16
@@ -199,7 +199,7 @@ def distributed(model: Model, device: torch.device) -> DistributedDataParallel:
 
 
 class ScratchModule(nn.Module):
-    """A model made of functions as a module, as PyTorch's own tools want it. The model's parameters become its."""
+    """A model made of functions as a module, which PyTorch's tools need; it has the same parameter objects."""
 
     def __init__(self, model: RNNModelScratch) -> None:
         super().__init__()
@@ -212,9 +212,9 @@ class ScratchModule(nn.Module):
 
 
 class MeanLoss:
-    """Mean cross-entropy of the whole batch, of which each process has a part: the same value in all of them.
+    """Mean cross-entropy of a global batch, of which each process has a part: the same value in all processes.
 
-    Its gradient is that of the own part; DistributedDataParallel takes the mean of those.
+    Its gradient is that of the process's own part; DistributedDataParallel averages these.
     """
 
     def __init__(self, processes: Processes) -> None:

@@ -10,23 +10,23 @@ import torch
 from gru_scratch.training.hardware import threads_at_hand
 
 SLOW_SHARE = 0.7
-"""A run that gets less than this part of the processor time of its threads shares them with others."""
+"""A run that gets less than this share of its threads' time shares the processor with other programs."""
 WATCHED_SECONDS = 5.0
-"""So long the run is watched before anything is said."""
+"""Seconds of watching before any advice."""
 PROBES = 5
 
 
 def limit_threads(asked: int | str | None, kept: int | None = None) -> None:
-    """Take as many threads as were asked for, or `kept` by a run that goes on; else no more than there are processors.
+    """Use the threads that were asked for, or `kept` by a resumed run; else no more than there are processors.
 
-    PyTorch does not look at a quota.
+    PyTorch itself does not respect a quota.
     """
     at_hand = min(torch.get_num_threads(), threads_at_hand())
     torch.set_num_threads(asked if isinstance(asked, int) else kept or at_hand)
 
 
 def fastest_threads(work: Callable[[], object], most: int) -> int:
-    """1 or `most` threads, whichever does some work sooner, now, by the median of a few times."""
+    """1 or `most` threads, whichever does the work faster now, by the median of a few times."""
     if most == 1:
         return 1
     times = {}
@@ -43,16 +43,16 @@ def fastest_threads(work: Callable[[], object], most: int) -> int:
 
 
 class ThreadWatch:
-    """Looks once, some seconds after the start, whether other programs hold up the threads of this one."""
+    """Checks once, some seconds after the start, whether other programs slow down the threads of this one."""
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter, used: Callable[[], float] = time.process_time):
         self.clock, self.used = clock, used
         self.start: tuple[float, float] | None = clock(), used()
 
     def advice(self, threads: int) -> str | None:
-        """One line where one thread would be faster; to be asked after an update, and None most times.
+        """One line of advice if one thread would be faster, else None; called after every update.
 
-        Threads that wait for each other spin, so that the time they use is that which they get.
+        Threads that wait for each other spin, so that the time they use is all the time that they get.
         """
         if self.start is None or threads == 1 or self.clock() - self.start[0] < WATCHED_SECONDS:
             return None

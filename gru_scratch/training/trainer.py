@@ -1,4 +1,4 @@
-"""A run of training, whatever it trains: one object whose whole state can be taken, kept and put back."""
+"""A training run, whatever it trains: one object whose complete state can be saved and restored."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from gru_scratch.training.task import Task
 from gru_scratch.training.update import NotFiniteError, make_update
 
 SHARE_OF_SAVING = 20
-"""Saving takes one part in so many of the time, at most."""
+"""Saving takes at most 1 / 20 of the time."""
 
 AnyTask = TypeVar("AnyTask", bound=Task)
 
 
 class Trainer(Generic[AnyTask]):
-    """Trains the model of a task; what changes meanwhile is `state`, the model, the optimizer and PyTorch's generator.
+    """Trains the model of a task, changing `state`, the model, the optimizer and PyTorch's generator, and nothing else.
 
-    Under several processes each has a Trainer of its own, on its rows of every batch; all call the same methods.
+    Each of several processes has its own Trainer, for its rows of every batch; all call the same methods.
     """
 
     def __init__(self, task: AnyTask) -> None:
@@ -52,7 +52,7 @@ class Trainer(Generic[AnyTask]):
         self._take(RunState(planned=self.bound, epoch_start=self.generator.getstate()))
 
     def _take(self, state: RunState) -> None:
-        """Stand where `state` says, with the schedule and the evaluations of the bound that the run was begun with."""
+        """Continue from `state`, with the schedule and the evaluations of the bound with which the run began."""
         self.state = state
         self.schedule = Schedule(self.config, state.planned)
         self.evaluations = Evaluations(self.config.eval_every, state.planned)
@@ -65,13 +65,13 @@ class Trainer(Generic[AnyTask]):
         should_stop: Callable[[], bool] = lambda: False,
         save_seconds: float | None = None,
     ) -> bool:
-        """Train up to the bound (True), or until `should_stop`, asked after every update, says so (False).
+        """Train up to the bound, and return True; or False if `should_stop`, called after every update, returns True.
 
-        `report` is told of every record. `save` is called before the first update, whenever `save_seconds` (None: as
-        the options say) have passed since it was last called, and at the end.
+        `report` is called with every record. `save` is called before the first update, whenever `save_seconds` (None:
+        as in the options) have passed since the last call, and at the end.
 
-        Raises NotFiniteError, with the epoch and advice, if the loss or a gradient is no longer a number; what was
-        saved last then stays as it is.
+        Raises NotFiniteError, with the epoch and advice, if the loss or a gradient is not finite; nothing is saved
+        after that.
         """
         state = self.state
         every = self.config.save_seconds if save_seconds is None else save_seconds
@@ -103,18 +103,18 @@ class Trainer(Generic[AnyTask]):
         return not stopped
 
     def position(self, batches: int) -> Position:
-        """How far the run is, where an epoch has so many batches."""
+        """The progress of the run, in an epoch of `batches` batches."""
         state = self.state
         part = state.batch / batches if state.batch else 0.0
         return Position(state.epoch + part, state.update, state.seconds)
 
     def is_over(self, now: Position) -> bool:
-        """Whether the bound is reached, or patience is at its end."""
+        """Whether the bound is reached, or patience has run out."""
         patience = self.config.patience
         return self.bound.share(now) >= 1 or (patience is not None and self.state.waited >= patience)
 
     def snapshot(self) -> Snapshot:
-        """The whole state, such that `restore` in a new Trainer of the same options goes on to the same bits."""
+        """The complete state, from which `restore` in a new Trainer with the same options resumes bitwise."""
         state = self.state.snapshot(self.processes)
         tensors = prefixed("model", self.task.weights())
         tensors |= state.tensors
@@ -123,7 +123,7 @@ class Trainer(Generic[AnyTask]):
         return Snapshot(tensors, {**self.task.identity(), **state.record})
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Put back what `snapshot` took, with any number of processes. ValueError if it is another run's."""
+        """Restore a `snapshot`, with any number of processes. ValueError if it is that of another run."""
         self.task.check(snapshot.record)
         remembered = with_prefix("optimizer", snapshot.tensors)
         self.optimizer.check(remembered)
@@ -155,7 +155,7 @@ class Trainer(Generic[AnyTask]):
             self.task.load_weights(last)
 
     def _updates(self) -> Iterator[Position]:
-        """Make one update after another; after each, how far the run is. Nothing if the run is over already."""
+        """Make one update after another, and yield the progress after each; nothing if the run is already over."""
         state = self.state
         if self.is_over(self.position(len(self._this_epoch()))):
             return
@@ -180,7 +180,7 @@ class Trainer(Generic[AnyTask]):
                 tick = time.perf_counter()
 
     def _with_advice(self, positions: Iterator[Position]) -> Iterator[Position]:
-        """The same, where a NotFiniteError says in which epoch it was raised, and what may help."""
+        """The same, with the epoch and advice added to a NotFiniteError."""
         try:
             yield from positions
         except NotFiniteError as error:
@@ -190,7 +190,7 @@ class Trainer(Generic[AnyTask]):
             ) from error
 
     def _this_epoch(self) -> Sequence[Any]:
-        """The epoch that the run stands in, drawn as it was when it began."""
+        """The current epoch, drawn as it was when it began."""
         self.generator.setstate(self.state.epoch_start)
         return self.task.epoch(self.generator)
 
@@ -233,5 +233,5 @@ class Trainer(Generic[AnyTask]):
 
 
 def json_number(value: float) -> float | None:
-    """JSON has no infinity and nothing that is not a number."""
+    """The number, or None for infinity and NaN, which JSON does not have."""
     return value if math.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""A translator and its pairs, as what a trainer trains; and a translator read back from its run folder."""
+"""The task of training a translator on its pairs; and a translator read back from its run folder."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from gru_scratch.text.pairs import (
     split_pairs,
 )
 from gru_scratch.text.vocab import Vocab
-from gru_scratch.training.build import build_layer, find_cell_file, number_type
+from gru_scratch.training.build import build_layer, find_cell_file, parameter_dtype
 from gru_scratch.training.evaluate import evaluating
 from gru_scratch.training.folder import TRANSLATOR, RunFiles
 from gru_scratch.training.hardware import check_memory
@@ -38,29 +38,29 @@ from gru_scratch.training.sentence_task import SentenceTask, load_weights
 from gru_scratch.training.task import BatchLoss, Carried, Evaluation
 
 Decode = Callable[[Translator, Tensor, Tensor], list[list[int]]]
-"""From a model and sources (B, S) with lengths (B,) to the tokens of a translation of each."""
+"""A function from a model and sources (B, S) with lengths (B,) to the tokens of a translation of each."""
 SENTENCES_AT_A_TIME = 256
 BYTES_OF_A_PAIR = 150
-"""At the least, as Python holds two strings."""
+"""The least memory of a pair, as two Python strings."""
 
 
 @dataclass(frozen=True)
 class RunPairs:
-    """Pairs, read for a run."""
+    """The pairs of a run."""
 
     name: str
     sha256: str
-    """Of all pairs, in the direction in which they are translated."""
+    """The SHA-256 of all pairs, in the direction in which they are translated."""
     parts: Parts
     source: Language
     target: Language
     """Of the training part."""
     left_out: int
-    """Pairs to train on that are too long."""
+    """The number of training pairs that were left out as too long."""
 
 
 def read_run_pairs(config: TranslatorOptions) -> RunPairs:
-    """Read or make the pairs, turn them round if asked to, divide them, and number the words of the training part.
+    """Read or make the pairs, reverse them if asked to, divide them, and make the vocabularies of the training part.
 
     Raises FileNotFoundError or ValueError where there is no such file, or no pair is left.
     """
@@ -89,7 +89,7 @@ def read_run_pairs(config: TranslatorOptions) -> RunPairs:
 def build_translator(
     config: TranslatorOptions, source: Vocab, target: Vocab, device: torch.device, cell_file: CellFile | None
 ) -> Translator:
-    """A model with fresh parameters; raises as `build_model`."""
+    """A model with new parameters; raises as `build_model`."""
     sizes: dict[str, Any] = {
         "hidden_size": config.num_hiddens,
         "num_layers": config.num_layers,
@@ -106,15 +106,15 @@ def build_translator(
         kind = DECODERS[config.decoder]
         reads = kind.input_size(encoder, config.embedding)
         decoder = kind(layer(reads, False), encoder, len(target), config.embedding, config.dropout)
-        return Translator(encoder, decoder).to(device, number_type(config))
+        return Translator(encoder, decoder).to(device, parameter_dtype(config))
     except RuntimeError as error:  # how PyTorch says that memory is short
         raise ValueError(f"cannot make a {config.cell} of {config.num_hiddens} hidden units: {error}") from error
 
 
 class TranslationTask(SentenceTask):
-    """Says each token of a target from the source and the target's tokens before it.
+    """Predicting each token of a target from the source and the target's tokens before it.
 
-    The parameters that are kept are those of the highest BLEU on the validation part.
+    The parameters of the highest BLEU on the validation part are kept.
     """
 
     kind = TRANSLATOR
@@ -143,7 +143,7 @@ class TranslationTask(SentenceTask):
         return Evaluation(-figures["bleu"], figures)
 
     def figures(self, pairs: Sequence[Pair]) -> dict[str, float]:
-        """Loss and perplexity a token, BLEU, and the share of sources that are translated exactly."""
+        """Loss and perplexity a token, BLEU, and the share of exact translations."""
         references: dict[str, list[str]] = {}
         for pair in pairs:
             references.setdefault(pair.source, []).append(clean_sentence(pair.target))
@@ -195,13 +195,13 @@ def translate_by(
 
 
 def on_device(batch: PairBatch, device: torch.device) -> PairBatch:
-    """The same batch, there."""
+    """The same batch on `device`."""
     return PairBatch(*(part.to(device) for part in batch))
 
 
 @dataclass(frozen=True)
 class LoadedTranslator:
-    """A trained translator, and what is needed to talk to it."""
+    """A trained translator, and what is needed to use it."""
 
     config: TranslatorOptions
     model: Translator

@@ -3,7 +3,7 @@
     g  <-  min(1, theta / ||g||) g        `grad_clipping`
     w  <-  w - lr g / batch_size          `sgd`
 
-Source: Dive into Deep Learning, sections 3.2 (sgd) and 8.5 (gradient clipping).
+Source: "Dive into Deep Learning" 0.17, sections 3.2 (sgd) and 8.5 (gradient clipping).
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ class NotFiniteError(ValueError):
 
 @dataclass(frozen=True)
 class Made:
-    """An update of the parameters, as it was made."""
+    """A completed update of the parameters."""
 
     summed_loss: float
-    """Of the batch before the update, in nats."""
+    """The summed loss of the batch before the update, in nats."""
     norm: float
-    """Of all gradients together, before clipping."""
+    """The norm of all gradients together, before clipping."""
 
 
 def make_update(mean: Tensor, count: int, updater: Updater, clip: Callable[[], float]) -> Made:
     """Step against the gradient of `mean`, a loss of `count` things; `clip` clips it and returns its norm.
 
-    Raises NotFiniteError before an update that a loss or a gradient would spoil: the parameters are still good.
+    Raises NotFiniteError before an update with a loss or gradient that is not finite: the parameters are unchanged.
     """
     summed_loss = float(mean.detach() * count)
     if not math.isfinite(summed_loss):
@@ -94,7 +94,7 @@ def grad_clipping(net: nn.Module | HasParams, theta: float = 1.0) -> float:
     named = [(name, param.grad) for name, param in named_parameters(net) if param.grad is not None]
     if not named:
         return 0.0
-    # Left to right from the first, in float32, as the book sums: the bits of a run depend on it.
+    # From the first to the last, in float32, as the book sums them: that keeps runs bitwise the same.
     squares = [torch.sum(grad**2) for _, grad in named]
     norm_tensor = torch.sqrt(functools.reduce(torch.add, squares))
     norm = float(norm_tensor)
@@ -107,7 +107,7 @@ def grad_clipping(net: nn.Module | HasParams, theta: float = 1.0) -> float:
 
 
 def not_finite(named: Sequence[tuple[str, Tensor]], norm: float) -> NotFiniteError:
-    """The error that names the gradient to blame: the first that is not finite itself, else the largest."""
+    """The error that names the faulty gradient: the first that is not finite itself, else the largest."""
     shares = [float(torch.sum(grad**2)) for _, grad in named]
     guilty = next((i for i, share in enumerate(shares) if not math.isfinite(share)), None)
     if guilty is None:

@@ -159,8 +159,8 @@ def test_a_run_checks_a_users_cell_before_it_trains(file):
 @pytest.mark.parametrize(
     ("spec", "error", "message"),
     [
-        ("{folder}/none.py:MGUCell", FileNotFoundError, r"^there is no file .*none\.py to take a cell from$"),
-        ("{folder}:MGUCell", ValueError, "^expected a Python file to take a cell from, received .*, which is no file$"),
+        ("{folder}/none.py:MGUCell", FileNotFoundError, r"^there is no file .*none\.py to load a cell from$"),
+        ("{folder}:MGUCell", ValueError, "^expected a Python file to load a cell from, received .*, which is no file$"),
         ("{file}", ValueError, r"received '.*my cells\.py': name a class of .*my cells\.py$"),
         ("{file}:", ValueError, r"name a class of .*my cells\.py$"),
         ("{file}:two words", ValueError, "^expected a cell as path/to/file.py:ClassName, received"),

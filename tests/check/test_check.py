@@ -339,7 +339,7 @@ WRONG: dict[type[Cell], str] = {
     GatesAreATuple: "step must return its gates as a dict of tensors by name, received a tuple",
     GateIsANumber: "the gate 'a' that step returns must be a tensor, received a float",
     WrongShape: "the new state 'h' must have the shape (3, 5), received (3, 2)",
-    WrongType: "the new state 'h' must be torch.float32 like the numbers it is made from, received torch.float64",
+    WrongType: "the new state 'h' must have the dtype of its inputs, torch.float32, received torch.float64",
     ChangesTheState: "a step changes state in place",
     ChangesX: "a step changes x in place",
     ChangesAProduct: "a step changes products in place",

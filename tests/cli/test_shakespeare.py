@@ -1,4 +1,4 @@
-"""scripts/shakespeare.py: the preset runs from end to end, and reads the text that it put aside once."""
+"""scripts/shakespeare.py: the preset runs from end to end, and reads its test text once."""
 
 from __future__ import annotations
 

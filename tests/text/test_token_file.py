@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from gru_scratch.text import stream
 from gru_scratch.text.batches import Permutation, SequenceLoader
 from gru_scratch.text.corpus import clean_lines
-from gru_scratch.text.stream import CodeCounter, encoder, number_type, read_pieces
+from gru_scratch.text.stream import CodeCounter, encoder, read_pieces, token_dtype
 from gru_scratch.text.token_file import MappedTokens, open_token_file
 from gru_scratch.text.vocab import KINDS, Vocab, join_tokens, split_tokens
 
@@ -78,7 +78,7 @@ def test_any_bytes_are_byte_tokens(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("size", "width"), [(2, 1), (256, 1), (257, 2), (65536, 2), (65537, 4), (100_000, 4)])
 def test_numbers_are_as_wide_as_the_vocabulary_needs(size: int, width: int) -> None:
-    assert number_type(size).itemsize == width
+    assert token_dtype(size).itemsize == width
 
 
 def test_a_vocabulary_of_100_000_symbols(tmp_path: Path) -> None:

@@ -221,7 +221,9 @@ class TestSavingFails:
                 said = self.said_by_saving(folder, finished)
             if said is None:
                 break
-            assert f"cannot save the run in {folder}: {os.strerror(number)}; the last checkpoint there is whole" == said
+            assert (
+                f"cannot save the run in {folder}: {os.strerror(number)}; the last checkpoint there is intact" == said
+            )
             load_run(folder, CPU)
             load_run(folder, CPU, best=True)
             read_state(folder)
@@ -245,7 +247,7 @@ class TestSavingFails:
             failing_from(patch, 150, errno.ENOSPC)
             status, _, err = script("train.py", *options, "--out", "run")
         assert (status, err.count("\n")) == (2, 1)
-        assert "error: cannot save the run in run: No space left on device; the last checkpoint there is whole" in err
+        assert "error: cannot save the run in run: No space left on device; the last checkpoint there is intact" in err
         load_run(Path("run"), CPU)
         assert 0 < read_state(Path("run")).record["update"] < read_state(Path("whole")).record["update"]
         assert script("train.py", "--resume", "run")[0] == 0
@@ -304,7 +306,7 @@ class TestTexts:
         Path("t.txt").write_text("bad cab add\n" * 60)
         status, _, err = script("train.py", "--resume", "run", "--epochs", 2)
         assert (status, err.count("\n")) == (2, 2)
-        assert "char.tokens is made anew: the text has changed since it was made" in err
+        assert "char.tokens is made again: the text has changed since it was made" in err
         assert err.endswith("error: the run was made on another text than t.txt\n")
         Path("t.txt").write_text("bad cab dad\n" * 60)
         Path("t.txt").rename("moved.txt")

@@ -4,31 +4,34 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
+
+from gru_scratch.training.options import Otherwise
 
 
 @dataclass(frozen=True)
 class ExploreArguments:
-    """Write one HTML page that shows every gate and state of a trained model on a text; open it in a browser."""
+    """Write an HTML page that shows every gate and state of a model on a text."""
 
     run: tyro.conf.Positional[Path]
-    """Run folder that scripts/train.py wrote."""
-    text: str | None = None
-    """Text to read; cleaned as the text of the run was (None: the text that the run was trained on)."""
-    file: Path | None = None
-    """File, or folder of .txt and .abc files, to read instead, in UTF-8."""
-    characters: int | None = None
-    """Read only so many characters (words, bytes) from the start (None: all; 1,000 of the run's own text)."""
-    out: Path | None = None
-    """Page to write (None: gates.html in the run folder). An older page there is replaced."""
-    cell: str | None = None
-    """Where the file of a cell of your own is now, as path/to/file.py:ClassName (None: where it was in training)."""
+    """Run folder that gru-scratch train wrote."""
+    text: Annotated[str | None, Otherwise("the text that the run was trained on")] = None
+    """Text to read; cleaned as the text of the run was."""
+    file: Annotated[Path | None, Otherwise("none")] = None
+    """UTF-8 file, or folder of .txt and .abc files, to read instead."""
+    characters: Annotated[int | None, Otherwise("all; 1,000 of the run's own text")] = None
+    """Characters to read from the start of the text; words or bytes, if the run was trained on them."""
+    out: Annotated[Path | None, Otherwise("gates.html in the run folder")] = None
+    """Page to write; an older page is replaced."""
+    cell: Annotated[str | None, Otherwise("the file of the training run")] = None
+    """File of your own cell, if it has moved, as path/to/file.py:ClassName."""
     device: str = "auto"
-    """cpu, cuda, cuda:1, mps; auto takes a GPU where there is one."""
+    """One of cpu, cuda, cuda:N and mps; auto takes a GPU where there is one."""
 
     def validate(self) -> None:
-        """Raise ValueError, in one sentence, for the first option that no page can be made with."""
+        """Raise ValueError for the first invalid option."""
         if self.text is not None and self.file is not None:
             raise ValueError("give the text to read with either --text or --file, not both")
         if self.characters is not None and self.characters < 1:

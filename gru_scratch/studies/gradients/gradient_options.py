@@ -5,20 +5,22 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from gru_scratch.studies.study_options import check_counts, check_fits, check_rate
+from gru_scratch.training.options import Otherwise
 
 
 @dataclass(frozen=True)
 class GradientOptions:
-    """What all runs of a study share."""
+    """The options that all runs of a study share."""
 
     span: int = 500
-    """The longest k, in steps."""
+    """Longest distance k, in steps."""
     looks: tuple[int, ...] = (0, 100, 300, 1000)
-    """Updates after which the flow is measured; the last one ends the run."""
+    """Numbers of updates after which gradient flow is measured; the last one ends the run."""
     sequences: int = 2
-    """Pieces of the text, not trained on where it is long enough, that a look measures."""
+    """Pieces of text to measure on, not trained on if the text is long enough."""
     num_hiddens: int = 64
     """Hidden units."""
     batch_size: int = 32
@@ -26,12 +28,12 @@ class GradientOptions:
     num_steps: int = 35
     """Characters of a sequence, through which gradients flow in training."""
     lr: float = 2.0
-    """Learning rate of stochastic gradient descent: twice the book's, so that clipping has something to do."""
+    """Learning rate of stochastic gradient descent; the default is twice the book's, so that clipping has an effect."""
     clip: float = 1.0
-    """Largest norm that all gradients together may have, in the runs that are clipped."""
+    """Norm to which all gradients together are clipped, in the runs with clipping."""
 
     def __post_init__(self) -> None:
-        """Raise ValueError, in one sentence, for the first option that no run can use."""
+        """Raise ValueError for the first invalid option."""
         check_counts(self, "span", "sequences", "num_hiddens", "batch_size", "num_steps")
         check_fits(self, "batch_size", "num_steps", states=self.batch_size * self.num_steps)
         looked_at = 2 * self.sequences * (self.span + self.num_hiddens)  # float64: states, and the product of Jacobians
@@ -45,22 +47,22 @@ class GradientOptions:
 
 @dataclass(frozen=True)
 class GradientArguments(GradientOptions):
-    """Measure gradient flow before and during training on a text, with and without clipping, and draw it."""
+    """Measure gradient flow before and during training, with and without clipping."""
 
     cells: tuple[str, ...] = ("rnn", "gru", "lstm")
-    """Cells by name, or one's own as path/to/file.py:ClassName."""
+    """Cells by name, or your own as path/to/file.py:ClassName."""
     seeds: int = 3
     """Runs of each cell, from seeds 0, 1, ..."""
-    text: Path | None = None
-    """Text file to learn, in UTF-8 (None: The Time Machine)."""
+    text: Annotated[Path | None, Otherwise("The Time Machine")] = None
+    """UTF-8 text file to train on."""
     max_tokens: int = 10_000
     """Train on this many characters from the start of the text."""
     quick: bool = False
     """A first look: one seed, and updates 0, 100 and 200, whatever the options say."""
     threads: int = 1
-    """Threads of the processor; the matrices are small, so that a second one seldom gains anything."""
-    out: Path | None = None
-    """Folder to write, new or empty (None: runs/gradients, with a number added if that is taken)."""
+    """Threads of the processor; a second one seldom helps, as the matrices are small."""
+    out: Annotated[Path | None, Otherwise("runs/gradients, numbered where that is taken")] = None
+    """Folder to write, new or empty."""
 
     def __post_init__(self) -> None:
-        """Nothing: see `part_of`."""
+        """Check nothing: see `part_of`."""
