@@ -23,11 +23,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gru_scratch.benchmark.machine import cores, describe_machine
+from gru_scratch.benchmark.machine import describe_machine
 from gru_scratch.benchmark.models import ModelKind, Programs, model_kinds
 from gru_scratch.benchmark.report import difference_text, markdown, ratio_text
 from gru_scratch.benchmark.setting import SIX_SETTINGS, Setting
 from gru_scratch.benchmark.timing import Budget, WallClock, in_turn, paired_ratio
+from gru_scratch.training.hardware import threads_at_hand
 
 TOLERANCE = 1e-4
 """Of the largest difference between two gradients over the largest magnitude: float32, sums of other orders."""
@@ -130,12 +131,14 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=tuple(SIX_SETTINGS), default=list(SIX_SETTINGS), help="settings")
     parser.add_argument("--cells", nargs="+", choices=cells, default=cells, help="cells")
     parser.add_argument(
-        "--threads", type=int, default=cores(), help="cores that both may use; by default all there are"
+        "--threads", type=int, default=threads_at_hand(), help="cores that both may use; by default all there are"
     )
     parser.add_argument("--seconds", type=float, default=6.0, help="for each line of the table")
     options = parser.parse_args(given)
-    if not 1 <= options.threads <= cores():
-        parser.error(f"threads must be from 1 to {cores()}, the cores that are there, received {options.threads}")
+    if not 1 <= options.threads <= threads_at_hand():
+        parser.error(
+            f"threads must be from 1 to {threads_at_hand()}, the cores that are there, received {options.threads}"
+        )
     return options
 
 

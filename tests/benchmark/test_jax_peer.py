@@ -7,8 +7,8 @@ import importlib.util
 import pytest
 
 from gru_scratch.benchmark import jax_peer
-from gru_scratch.benchmark.machine import cores
 from gru_scratch.benchmark.setting import SIX_SETTINGS, Setting
+from gru_scratch.training.hardware import threads_at_hand
 
 
 def test_options() -> None:
@@ -20,7 +20,7 @@ def test_options() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (["--threads", "0"], f"threads must be from 1 to {cores()}, the cores that are there, received 0"),
+        (["--threads", "0"], f"threads must be from 1 to {threads_at_hand()}, the cores that are there, received 0"),
         (["--only", "none"], "invalid choice: 'none'"),
         (["--cells", "rnn"], "invalid choice: 'rnn'"),
     ],
