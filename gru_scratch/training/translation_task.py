@@ -34,7 +34,7 @@ from gru_scratch.training.hardware import check_memory
 from gru_scratch.training.loop import perplexity
 from gru_scratch.training.scores import bleu, exact_match
 from gru_scratch.training.sentence_options import TranslatorOptions
-from gru_scratch.training.sentence_task import SentenceTask, load_weights
+from gru_scratch.training.sentence_task import SentenceTask, load_weights, readable
 from gru_scratch.training.task import BatchLoss, Carried, Evaluation
 
 Decode = Callable[[Translator, Tensor, Tensor], list[list[int]]]
@@ -119,13 +119,21 @@ class TranslationTask(SentenceTask):
 
     kind = TRANSLATOR
     config: TranslatorOptions
+    model: Translator
 
-    def __init__(self, config: TranslatorOptions, pairs: RunPairs, device: torch.device, decode: Decode) -> None:
+    def __init__(
+        self,
+        config: TranslatorOptions,
+        pairs: RunPairs,
+        device: torch.device,
+        decode: Decode,
+        kept_engine: str | None = None,
+    ) -> None:
         """The parameters are drawn from PyTorch's global generator; `decode` is how evaluations translate."""
         cell_file = find_cell_file(config)
-        super().__init__(config, device, cell_file, pairs.name, pairs.sha256)
+        model = build_translator(config, pairs.source.vocab, pairs.target.vocab, device, cell_file)
+        super().__init__(config, model, device, cell_file, kept_engine, name=pairs.name, sha256=pairs.sha256)
         self.pairs, self.decode = pairs, decode
-        self.model: Translator = build_translator(config, pairs.source.vocab, pairs.target.vocab, device, cell_file)
         self.train = number_pairs(pairs.parts.train, pairs.source, pairs.target, config.longest)
 
     def epoch(self, generator: random.Random) -> PairEpoch:
@@ -215,7 +223,7 @@ def load_translator(
     """Read a translator back from its run folder; arguments and errors are those of `load_run`."""
     files = RunFiles(folder, TRANSLATOR)
     with files.complete():
-        config = TranslatorOptions.from_json(files.described["options"])
+        config = readable(TranslatorOptions.from_json(files.described["options"]))
         source, target = (
             Language(Vocab.from_json(files.text(f"{side}-vocab.json")), files.described["tokens"][side])
             for side in ("source", "target")

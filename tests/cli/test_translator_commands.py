@@ -44,7 +44,7 @@ class TestTraining:
             "pairs       numbers to 1,000,000 and dates: 64 to train on, 8 held out, 8 to test on",
             "source      words",
             "target      chars",
-            "model       gru, two directions, attention of Luong, engine auto",
+            "model       gru, two directions, attention of Luong, engine ",
             "run folder  luong",
             "held out: BLEU ",
             "test: BLEU ",
