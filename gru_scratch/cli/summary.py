@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -10,7 +11,9 @@ from gru_scratch.training.build import count_parameters
 from gru_scratch.training.sentence_task import SentenceTask
 from gru_scratch.training.state import Record
 from gru_scratch.training.text_task import TextTask
+from gru_scratch.training.translation_task import Score
 
+BANDS = 10
 NOUNS = {"char": "characters", "word": "words", "byte": "bytes"}
 
 
@@ -62,6 +65,20 @@ def device_line(device: torch.device) -> str:
     precision = torch.get_float32_matmul_precision()
     products = "" if precision == "highest" else f", products of precision {precision}"
     return f"{device}, {threads} thread{'s' if threads > 1 else ''}{products}"
+
+
+def score_lines(score: Score, kind: str) -> list[str]:
+    """BLEU and exact match, and the latter by the length of sources, of which there are at most `BANDS` bands."""
+    exact = f"exact match {score.exact_match:.2%} of {score.sentences:,} sentences"
+    lines = [f"BLEU {score.bleu:.2f}, {exact}, by the {NOUNS[kind]} of the source:"]
+    width = math.ceil(max(score.by_length) / BANDS)
+    for first in range(1, max(score.by_length) + 1, width):
+        inside = [counts for length, counts in score.by_length.items() if first <= length < first + width]
+        if inside:
+            count, right = map(sum, zip(*inside, strict=True))
+            band = f"{first}" if width == 1 else f"{first}-{first + width - 1}"
+            lines.append(f"{band:>9}  {right / count:7.2%} of {count:,}")
+    return lines
 
 
 def print_result(history: Sequence[Record], device: torch.device) -> None:

@@ -10,7 +10,7 @@ import torch
 
 from gru_scratch.cli.arguments import Run
 from gru_scratch.cli.session import Session, claimed_folder, on_the_machine
-from gru_scratch.cli.summary import number, print_lines, print_machine, speed
+from gru_scratch.cli.summary import number, print_lines, print_machine, score_lines, speed
 from gru_scratch.generate.translation import decode_greedily
 from gru_scratch.training.engine import kept_engine
 from gru_scratch.training.evaluate import evaluating
@@ -85,11 +85,14 @@ class TranslatorSession(Session[TranslationTask]):
             exact = f"exact match {best['exact_match']:.1%}"
             print(f"held out: BLEU {best['bleu']:.2f}, {exact}, the best, after epoch {best['epoch']:.4g}")
         if finished and task.pairs.parts.test:
-            with self.trainer.with_final_weights():
-                figures = task.figures(task.pairs.parts.test)
-            save_test(self.folder, {"weights": "best" if self.trainer.keeps_best() else "last", **figures})
-            sources = len({pair.source for pair in task.pairs.parts.test})
-            print(
-                f"test: BLEU {figures['bleu']:.2f}, exact match {figures['exact_match']:.2%} of {sources:,} sentences"
-            )
+            self.test()
         print(self.sample(), end="")
+
+    def test(self) -> None:
+        """Read the test part once, with the parameters that the run keeps."""
+        task = self.trainer.task
+        with self.trainer.with_final_weights():
+            figures, score = task.tested(task.pairs.parts.test)
+        weights = "best" if self.trainer.keeps_best() else "last"
+        save_test(self.folder, {"weights": weights, **figures, "by_length": score.by_length})
+        print("test: " + "\n".join(score_lines(score, task.pairs.source.kind)))
