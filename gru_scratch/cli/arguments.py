@@ -124,6 +124,9 @@ class TranslateArguments:
     """Sentence to translate."""
     file: Path | None = None
     """File whose lines are to be translated (None: the lines of a pipe, where no text is given)."""
+    score: Path | None = None
+    """File of pairs, as train-translator reads them, whose sources are translated: print BLEU and exact match, also
+    by the length of the source, instead of the translations."""
     beam: int = 1
     """Beginnings of a translation that are followed at once; 1 takes the likeliest word each time."""
     n_best: int = 1

@@ -31,7 +31,7 @@ class RunText:
 
     source: Source
     sha256: str
-    """Of the text as its file has it, or a folder's files one after another."""
+    """Of the text as its file has it, or of its files one after another."""
     vocab: Vocab
     """Of the whole text, as in the book."""
     kind: str

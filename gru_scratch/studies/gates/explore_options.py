@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
@@ -16,8 +17,8 @@ class ExploreArguments:
     """Run folder that scripts/train.py wrote."""
     text: str | None = None
     """Text to read; cleaned as the text of the run was (None: the text that the run was trained on)."""
-    file: Path | None = None
-    """File, or folder of .txt and .abc files, to read instead, in UTF-8."""
+    file: Annotated[Path | tuple[Path, ...] | None, tyro.conf.arg(metavar="PATH [PATH ...]")] = None
+    """File to read instead, in UTF-8, or several; a folder is its .txt and .abc files."""
     characters: int | None = None
     """Read only so many characters (words, bytes) from the start (None: all; 1,000 of the run's own text)."""
     out: Path | None = None
@@ -31,5 +32,7 @@ class ExploreArguments:
         """Raise ValueError, in one sentence, for the first option that no page can be made with."""
         if self.text is not None and self.file is not None:
             raise ValueError("give the text to read with either --text or --file, not both")
+        if self.file == ():
+            raise ValueError("file must name at least one file or folder, received none")
         if self.characters is not None and self.characters < 1:
             raise ValueError(f"characters must be at least 1, received {self.characters}")
