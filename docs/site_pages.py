@@ -12,8 +12,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 PAGES = {"README.md": "index.md", **{name: name for name in ("README.zh-CN.md", "CHANGELOG.md", "CONTRIBUTING.md")}}
 """Files of the root, and the pages that they become."""
-FILES = ("LICENSE", "CITATION.cff")
-"""Files of the root that lie beside the pages as they are."""
+NOTEBOOKS = tuple(f"notebooks/gated-recurrent-units{language}.ipynb" for language in ("", ".zh-CN"))
+FILES = ("LICENSE", "CITATION.cff", *NOTEBOOKS)
+"""Files that lie beside the pages as they are."""
 
 
 def on_files(files: Files, *, config: Any) -> Files:
@@ -27,7 +28,7 @@ def on_files(files: Files, *, config: Any) -> Files:
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Links from a page of ``docs/`` up to the root."""
-    return markdown.replace("](../README.md", "](index.md")
+    return markdown.replace("](../README.md", "](index.md").replace("](../notebooks/", "](notebooks/")
 
 
 def on_page_content(html: str, **_: Any) -> str:

@@ -120,8 +120,11 @@ class TranslateArguments:
     """Run folder that gru-scratch train-translator wrote."""
     text: Annotated[str | None, Otherwise("the lines of --file or of a pipe")] = None
     """Sentence to translate."""
-    file: Annotated[Path | None, Otherwise("the lines of a pipe, if there is no --text")] = None
-    """File with a sentence to translate on each line."""
+    file: Path | None = None
+    """File whose lines are to be translated (None: the lines of a pipe, where no text is given)."""
+    score: Path | None = None
+    """File of pairs, as train-translator reads them, whose sources are translated: print BLEU and exact match, also
+    by the length of the source, instead of the translations."""
     beam: int = 1
     """Hypotheses that beam search follows at once; 1 takes the likeliest word each time."""
     n_best: int = 1

@@ -7,7 +7,8 @@ from tqdm import tqdm
 from gru_scratch.studies.gates.exploration import NOUNS, check_length, check_text, count_steps, explore
 from gru_scratch.studies.gates.explore_options import ExploreArguments
 from gru_scratch.studies.gates.page import build_page, check_out, write_page
-from gru_scratch.studies.gates.reading import find_own_text, tokens_of_file, tokens_of_text
+from gru_scratch.studies.gates.reading import find_own_text, tokens_of_files, tokens_of_text
+from gru_scratch.text.corpus import text_name
 from gru_scratch.training.folder import LoadedRun, load_run
 from gru_scratch.training.hardware import pick_device
 
@@ -37,6 +38,6 @@ def read_given(given: ExploreArguments, run: LoadedRun) -> tuple[list[str], str]
     if given.text is not None:
         return tokens_of_text(run, given.text)[: given.characters], "a text"
     if given.file is not None:
-        return tokens_of_file(run, given.file, given.characters), given.file.name
+        return tokens_of_files(run, given.file, given.characters), text_name(given.file)
     own = find_own_text(run)
-    return tokens_of_file(run, own.path, given.characters or 1000), own.name
+    return tokens_of_files(run, own.path, given.characters or 1000), own.name

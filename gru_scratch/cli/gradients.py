@@ -22,7 +22,7 @@ from gru_scratch.studies.gradients.runs import (
 from gru_scratch.studies.results import claim_folder, save_study
 from gru_scratch.studies.study_options import check_seeds, check_threads, part_of
 from gru_scratch.text.batches import SequenceLoader
-from gru_scratch.text.corpus import load_text
+from gru_scratch.text.corpus import load_text, shown
 from gru_scratch.text.vocab import Vocab
 from gru_scratch.training.threads import limit_threads
 
@@ -79,7 +79,7 @@ def read(given: GradientArguments, options: GradientOptions) -> tuple[Tensor, Te
         print(f"note: {text.notice}", file=sys.stderr)
     characters = text.tokens("char")
     if not characters:
-        raise ValueError(f"{text.path} holds no letter from a to z: nothing is left of it after cleaning")
+        raise ValueError(f"{shown(text.path)} holds no letter from a to z: nothing is left of it after cleaning")
     vocab = Vocab(characters)
     tokens = vocab.encode(characters)
     corpus, rest = tokens[: given.max_tokens], tokens[given.max_tokens :]

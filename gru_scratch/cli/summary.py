@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
-from torch import nn
 
 from gru_scratch.training.build import count_parameters
-from gru_scratch.training.sentence_options import SentenceOptions
+from gru_scratch.training.sentence_task import SentenceTask
 from gru_scratch.training.state import Record
 from gru_scratch.training.text_task import TextTask
+from gru_scratch.training.translation_task import Score
 
+BANDS = 10
 NOUNS = {"char": "characters", "word": "words", "byte": "bytes"}
 
 
@@ -24,8 +26,7 @@ def print_header(task: TextTask) -> None:
     print(f"text        {text.source.name}, {text.num_tokens:,} {noun}; trained on the first {len(text.train):,}")
     print(f"held out    {held_out}{text.held_out_label}")
     print(f"vocabulary  {len(text.vocab)}")
-    asked = "" if task.engine == config.engine else f" (asked: {config.engine})"
-    print(f"model       {config.cell}{layers}, engine {task.engine}{asked}{gate[config.resets_after]}")
+    print(f"model       {config.cell}{layers}, {engine_line(task)}{gate[config.resets_after]}")
     if task.cell_file is not None:
         print("checked     shapes, rows and units of the cell apart, its gradients, engines against each other")
     print(f"parameters  {count_parameters(task.model):,}")
@@ -38,17 +39,24 @@ def print_lines(lines: Mapping[str, str]) -> None:
         print(f"{name:<12}{value}")
 
 
-def print_machine(model: nn.Module, options: SentenceOptions, *, device: torch.device, model_kind: str) -> None:
+def print_machine(task: SentenceTask, model_kind: str) -> None:
     """The lines on the model of a run on sentences, and on the device that it is on."""
-    layers = f", {options.num_layers} layers" if options.num_layers > 1 else ""
-    directions = ", two directions" if options.bidirectional else ""
+    config = task.config
+    layers = f", {config.num_layers} layers" if config.num_layers > 1 else ""
+    directions = ", two directions" if config.bidirectional else ""
     print_lines(
         {
-            "model": f"{options.cell}{layers}{directions}, {model_kind}, engine {options.engine}",
-            "parameters": f"{count_parameters(model):,}",
-            "device": device_line(device),
+            "model": f"{config.cell}{layers}{directions}, {model_kind}, {engine_line(task)}",
+            "parameters": f"{count_parameters(task.model):,}",
+            "device": device_line(task.device),
         }
     )
+
+
+def engine_line(task: TextTask | SentenceTask) -> str:
+    """The engine that runs, and what was asked for where that is no name of one."""
+    asked = "" if task.engine == task.config.engine else f" (asked: {task.config.engine})"
+    return f"engine {task.engine}{asked}"
 
 
 def device_line(device: torch.device) -> str:
@@ -57,6 +65,20 @@ def device_line(device: torch.device) -> str:
     precision = torch.get_float32_matmul_precision()
     products = "" if precision == "highest" else f", products of precision {precision}"
     return f"{device}, {threads} thread{'s' if threads > 1 else ''}{products}"
+
+
+def score_lines(score: Score, kind: str) -> list[str]:
+    """BLEU and exact match, and the latter by the length of sources, of which there are at most `BANDS` bands."""
+    exact = f"exact match {score.exact_match:.2%} of {score.sentences:,} sentences"
+    lines = [f"BLEU {score.bleu:.2f}, {exact}, by the {NOUNS[kind]} of the source:"]
+    width = math.ceil(max(score.by_length) / BANDS)
+    for first in range(1, max(score.by_length) + 1, width):
+        inside = [counts for length, counts in score.by_length.items() if first <= length < first + width]
+        if inside:
+            count, right = map(sum, zip(*inside, strict=True))
+            band = f"{first}" if width == 1 else f"{first}-{first + width - 1}"
+            lines.append(f"{band:>9}  {right / count:7.2%} of {count:,}")
+    return lines
 
 
 def print_result(history: Sequence[Record], device: torch.device) -> None:

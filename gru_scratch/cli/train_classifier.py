@@ -13,6 +13,7 @@ from gru_scratch.cli.session import Session, claimed_folder, on_the_machine
 from gru_scratch.cli.summary import print_lines, print_machine
 from gru_scratch.training.checkpoint import write_files
 from gru_scratch.training.classification_task import ClassificationTask, read_run_examples
+from gru_scratch.training.engine import kept_engine
 from gru_scratch.training.evaluate import evaluating
 from gru_scratch.training.folder import read_state, save_test
 from gru_scratch.training.heat_map import draw_heat_map
@@ -36,8 +37,9 @@ def train_classifier(
 ) -> int:
     processes.check_alone("a classifier")
     examples = read_run_examples(config)
+    kept = None if resumed is None else kept_engine(config, read_state(resumed).record)
     torch.manual_seed(config.seed)
-    trainer = Trainer(ClassificationTask(config, examples, device))
+    trainer = Trainer(ClassificationTask(config, examples, device, kept))
     with claimed_folder(config, resumed, processes) as folder:
         if resumed is not None:
             trainer.restore(read_state(resumed))
@@ -60,7 +62,7 @@ class ClassifierSession(Session[ClassificationTask]):
                 "tokens": f"{examples.reader.kind}s, {len(examples.reader.vocab):,} of them",
             }
         )
-        print_machine(task.model, config, device=task.device, model_kind=f"pooling {config.pooling}")
+        print_machine(task, f"pooling {config.pooling}")
 
     def progress(self, record: Record) -> str:
         worth = f", macro-F1 {record['macro_f1']:.1%}" if "macro_f1" in record else ""

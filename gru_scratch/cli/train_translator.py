@@ -10,8 +10,9 @@ import torch
 
 from gru_scratch.cli.arguments import Run
 from gru_scratch.cli.session import Session, claimed_folder, on_the_machine
-from gru_scratch.cli.summary import number, print_lines, print_machine, speed
+from gru_scratch.cli.summary import number, print_lines, print_machine, score_lines, speed
 from gru_scratch.generate.translation import decode_greedily
+from gru_scratch.training.engine import kept_engine
 from gru_scratch.training.evaluate import evaluating
 from gru_scratch.training.folder import read_state, save_test
 from gru_scratch.training.processes import Processes
@@ -33,8 +34,9 @@ def train_translator(
 ) -> int:
     processes.check_alone("a translator")
     pairs = read_run_pairs(config)
+    kept = None if resumed is None else kept_engine(config, read_state(resumed).record)
     torch.manual_seed(config.seed)
-    trainer = Trainer(TranslationTask(config, pairs, device, decode_greedily))
+    trainer = Trainer(TranslationTask(config, pairs, device, decode_greedily, kept))
     with claimed_folder(config, resumed, processes) as folder:
         if resumed is not None:
             trainer.restore(read_state(resumed))
@@ -59,7 +61,7 @@ class TranslatorSession(Session[TranslationTask]):
             }
         )
         decoder = "no attention" if config.decoder == "none" else f"attention of {config.decoder.capitalize()}"
-        print_machine(task.model, config, device=task.device, model_kind=decoder)
+        print_machine(task, decoder)
 
     def progress(self, record: Record) -> str:
         worth = f", BLEU {record['bleu']:.1f}, exact {record['exact_match']:.1%}" if "bleu" in record else ""
@@ -83,11 +85,14 @@ class TranslatorSession(Session[TranslationTask]):
             exact = f"exact match {best['exact_match']:.1%}"
             print(f"held out: BLEU {best['bleu']:.2f}, {exact}, the best, after epoch {best['epoch']:.4g}")
         if finished and task.pairs.parts.test:
-            with self.trainer.with_final_weights():
-                figures = task.figures(task.pairs.parts.test)
-            save_test(self.folder, {"weights": "best" if self.trainer.keeps_best() else "last", **figures})
-            sources = len({pair.source for pair in task.pairs.parts.test})
-            print(
-                f"test: BLEU {figures['bleu']:.2f}, exact match {figures['exact_match']:.2%} of {sources:,} sentences"
-            )
+            self.test()
         print(self.sample(), end="")
+
+    def test(self) -> None:
+        """Read the test part once, with the parameters that the run keeps."""
+        task = self.trainer.task
+        with self.trainer.with_final_weights():
+            figures, score = task.tested(task.pairs.parts.test)
+        weights = "best" if self.trainer.keeps_best() else "last"
+        save_test(self.folder, {"weights": weights, **figures, "by_length": score.by_length})
+        print("test: " + "\n".join(score_lines(score, task.pairs.source.kind)))

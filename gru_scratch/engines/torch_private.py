@@ -162,6 +162,14 @@ def is_batched(x: Tensor) -> bool:
     return batched is not None and bool(batched(x))
 
 
+def has_autocast(device: str) -> bool:
+    """Whether there is autocast for this kind of device at all."""
+    return torch.amp.is_autocast_available(device)
+
+
+has_autocast._dynamo_marked_constant = True  # type: ignore[attr-defined]  # PyTorch 2.10's compiler cannot trace it
+
+
 def is_any_autocast_enabled() -> bool:
     """Whether autocast is on for any kind of device."""
     if (answer := NAMES.get("torch._C._is_any_autocast_enabled")) is not None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from gru_scratch.engines.torch_private import has_autocast
 from gru_scratch.engines.weights import is_dense
 
 _NAMES = {
@@ -23,7 +24,7 @@ _NAMES = {
 
 def autocasts(device: str) -> bool:
     """Whether autocast is on for this kind of device; for some there is none."""
-    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    return has_autocast(device) and torch.is_autocast_enabled(device)
 
 
 def autocast_type(inputs: Tensor, states: Sequence[Tensor], weight: Tensor) -> torch.dtype | None:

@@ -97,10 +97,9 @@ class RNNCell(_OneStep, nn.RNNCell):
 
     @property
     def cell(self) -> Cell:
-        name = f"RNN_{self.nonlinearity.upper()}"
-        if name not in RNN_CELLS:
+        if self.nonlinearity not in RNN_CELLS:
             raise RuntimeError(f"Unknown nonlinearity: {self.nonlinearity}")
-        return RNN_CELLS[name]
+        return RNN_CELLS[self.nonlinearity]
 
     def autocast_types(self, low: torch.dtype, states: Sequence[torch.dtype]) -> list[torch.dtype]:
         return [low]

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import pooch
 
@@ -29,29 +30,34 @@ SHAKESPEARE_FILE = "tinyshakespeare.txt"
 DATA_VARIABLE = "GRU_SCRATCH_DATA"
 DOWNLOAD_SECONDS = 6.0
 TEXT_ENDINGS = (".txt", ".abc")
-"""The endings of the files that are read from a folder."""
+"""Of the files that are read where a folder is given as a text."""
+BETWEEN_FILES = "\n"
+"""What follows each file of a text of several but the last: a blank line, where the file ends its own last line."""
 CONVERT = "convert it, or train on its bytes with --tokens byte"
+
+TextPath: TypeAlias = Path | tuple[Path, ...]
+"""Where a text is: a file, a folder, or several of these, read in this order."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A file or folder that holds a text. `notice` is as in `Text`."""
+    """The files that hold a text. `notice` is as in `Text`."""
 
     name: str
-    path: Path
+    path: TextPath
     notice: str | None = None
 
 
 @dataclass(frozen=True)
 class Text:
-    """A text, unchanged from its file, and its source.
+    """A text as its files have it, and where it came from.
 
     `notice` is one line for the user (the shipped story replaces the book, a file was ignored), or None. The library
     does not print it; commands do.
     """
 
     name: str
-    path: Path
+    path: TextPath
     raw: str
     notice: str | None = None
 
@@ -78,26 +84,26 @@ def clean_lines(text: str) -> list[str]:
     return [re.sub("[^A-Za-z]+", " ", line).strip().lower() for line in split_lines(text)]
 
 
-def load_text(path: str | os.PathLike[str] | None = None) -> Text:
-    """The text in the file `path`; by default *The Time Machine*, or else the shipped story.
+def load_text(path: str | os.PathLike[str] | tuple[Path, ...] | None = None) -> Text:
+    """The text at `path`, a file, a folder or several; without one, *The Time Machine*, or else the shipped story.
 
-    Raises FileNotFoundError or ValueError if `path` is missing, empty, not a file or not UTF-8 text.
+    Raises FileNotFoundError or ValueError in one sentence where a file is missing, empty, no file or not UTF-8 text.
     """
-    if path is not None:
-        check_file(Path(path))
     source = find_text(path)
-    return Text(source.name, source.path, read_text(source.path), source.notice)
+    raw = BETWEEN_FILES.join(map(read_text, text_files(source.path)))
+    return Text(source.name, source.path, raw, source.notice)
 
 
-def find_text(path: str | os.PathLike[str] | None = None) -> Source:
-    """The source of a text: the file or folder `path`; by default the one that `load_text` reads.
+def find_text(path: str | os.PathLike[str] | tuple[Path, ...] | None = None) -> Source:
+    """Where a text is: at `path`; without one, where `load_text` reads.
 
     Raises what `text_files` raises.
     """
     if path is not None:
-        text_files(Path(path))
-        return Source(Path(path).absolute().name, Path(path))
-    book = find_time_machine()
+        place = path if isinstance(path, tuple) else Path(path)
+        text_files(place)
+        return Source(text_name(place), place)
+    found = find_time_machine()
     notices = [f"passed over {place}: it is not the book's file (its SHA-1 sum differs)" for place in altered_files()]
     if book is not None:
         return Source("The Time Machine", book, "; ".join(notices) or None)
@@ -137,19 +143,41 @@ def not_utf8(path: Path, start: int, error: UnicodeDecodeError) -> ValueError:
     )
 
 
-def text_files(path: Path) -> list[Path]:
-    """The files of a text: `path` itself, or the files of a folder that end in `TEXT_ENDINGS`, in the order of names.
+def text_files(path: TextPath) -> list[Path]:
+    """The files of a text in their order; a folder is its files that end as `TEXT_ENDINGS`, by their names.
 
     Raises FileNotFoundError, PermissionError or ValueError if there is none, or one cannot be read.
     """
-    files = [path]
-    if path.is_dir():
-        files = sorted((file for file in path.iterdir() if file.suffix in TEXT_ENDINGS), key=lambda file: file.name)
-        if not files:
-            raise ValueError(f"expected files that end in {' or '.join(TEXT_ENDINGS)}, and the folder {path} has none")
+    files: list[Path] = []
+    for place in places(path):
+        inside = [file for file in place.iterdir() if file.suffix in TEXT_ENDINGS] if place.is_dir() else [place]
+        if not inside:
+            raise ValueError(f"expected files that end in {' or '.join(TEXT_ENDINGS)}, and the folder {place} has none")
+        files += sorted(inside, key=lambda file: file.name)
     for file in files:
         check_file(file)
     return files
+
+
+def places(path: TextPath) -> tuple[Path, ...]:
+    """The files and folders that a text was given as."""
+    return path if isinstance(path, tuple) else (path,)
+
+
+def text_name(path: TextPath) -> str:
+    """What a text is called: its file's or folder's name, and how many more there are."""
+    first, *others = places(path)
+    return first.absolute().name + (f" and {len(others)} more" if others else "")
+
+
+def absolute(path: TextPath) -> TextPath:
+    """The same place, whatever the working directory."""
+    return tuple(place.absolute() for place in path) if isinstance(path, tuple) else path.absolute()
+
+
+def shown(path: TextPath) -> str:
+    """The places of a text as a message has them."""
+    return ", ".join(map(str, places(path)))
 
 
 def read_content(path: Path) -> bytes:
@@ -194,9 +222,9 @@ def is_time_machine(path: Path) -> bool:
         return False
 
 
-def is_the_books(path: Path) -> bool:
-    """Whether a file is The Time Machine or the shipped story, for which the book's cleaning is the default."""
-    if path.is_dir() or path.stat().st_size > 1 << 20:
+def is_the_books(path: TextPath) -> bool:
+    """Whether a file is The Time Machine, or the story that stands in for it: the texts that the book's way suits."""
+    if isinstance(path, tuple) or path.is_dir() or path.stat().st_size > 1 << 20:
         return False
     return is_time_machine(path) or path.read_bytes() == story_path().read_bytes()
 

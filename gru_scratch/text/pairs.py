@@ -108,6 +108,11 @@ def made_pairs(count: int, *, largest: int = LARGEST, seed: int = 0) -> list[Pai
     return pairs
 
 
+def turned_round(pairs: Sequence[Pair]) -> list[Pair]:
+    """Pairs from targets to sources."""
+    return [Pair(target, source) for source, target in pairs]
+
+
 def clean_sentence(sentence: str) -> str:
     """The book's cleaning: lower case, single spaces, and a space before a mark (,.!?) that ends a word."""
     sentence = re.sub(r"(?<=\S)(?=[,.!?])", " ", sentence.lower())

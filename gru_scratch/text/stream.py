@@ -17,12 +17,18 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from gru_scratch.text.corpus import check_encoding, clean_lines, not_utf8, text_files
+from gru_scratch.text.corpus import (
+    BETWEEN_FILES,
+    TextPath,
+    check_encoding,
+    clean_lines,
+    not_utf8,
+    shown,
+    text_files,
+)
 from gru_scratch.text.vocab import Vocab
 
 CHUNK_BYTES = 1 << 18
-BETWEEN_FILES = b"\n"
-"""The text between two files of a folder: it makes a blank line if a file ends with a line end."""
 
 Piece = Any
 """A part of a text: `str` for characters, `bytes` for bytes, a list of `str` for words."""
@@ -33,18 +39,19 @@ class Hash(Protocol):
 
 
 def read_pieces(
-    path: Path, kind: str, cleaning: str, digest: Hash, progress: Callable[[int], object] = lambda size: None
+    path: TextPath, kind: str, cleaning: str, digest: Hash, progress: Callable[[int], object] = lambda size: None
 ) -> Iterator[Piece]:
-    """A text, of a file or of all files of a folder, in pieces for the kind of token.
+    """A text, of one file or of several, in pieces, each ready to be counted or numbered by its kind of token.
 
-    Between two files of a folder is `BETWEEN_FILES`. Line ends \\r\\n and \\r become \\n, as Python reads a text file,
-    and a byte order mark is dropped, unless tokens are bytes. With the `cleaning` "book" the text is cleaned line by
-    line. `digest` is updated with the bytes of the text; `progress` is called with the number of bytes of each chunk.
+    Between two files is `BETWEEN_FILES`.
+    Line ends \\r\\n and \\r become \\n, as Python reads a text file, and a byte order mark is dropped, unless tokens
+    are bytes. With the `cleaning` "book" the text is cleaned line by line. `digest` is fed the bytes of the text;
+    `progress` is told their number.
 
     Raises ValueError, with its place, for a zero byte or one that is not UTF-8, unless tokens are bytes.
     """
     files = text_files(path)
-    ends = [*[BETWEEN_FILES] * (len(files) - 1), b""]
+    ends = [*[BETWEEN_FILES.encode()] * (len(files) - 1), b""]
     texts = [_read_chunks(file, end, digest, progress) for file, end in zip(files, ends, strict=True)]
     if kind == "byte" and cleaning == "raw":
         return chain.from_iterable(texts)
@@ -56,16 +63,16 @@ def read_pieces(
     return _words(characters) if kind == "word" else characters
 
 
-def text_sha256(path: Path, progress: Callable[[int], object] = lambda size: None) -> str:
-    """The SHA-256 sum of a text's bytes, as in the digest of `read_pieces`."""
+def text_sha256(path: TextPath, progress: Callable[[int], object] = lambda size: None) -> str:
+    """The SHA-256 sum of a text's bytes, as `read_pieces` feeds them to its digest."""
     digest = hashlib.sha256()
     for _ in read_pieces(path, "byte", "raw", digest, progress):
         pass
     return digest.hexdigest()
 
 
-def text_size(path: Path) -> int:
-    """The size of a text in bytes, all files together."""
+def text_size(path: TextPath) -> int:
+    """The bytes of a text's files together."""
     return sum(file.stat().st_size for file in text_files(path))
 
 
@@ -176,14 +183,14 @@ def count_tokens(pieces: Iterable[Piece], kind: str, min_freq: int = 0) -> Vocab
     return Vocab.from_counts(counter.result(), min_freq)
 
 
-def check_not_empty(vocab: Vocab, path: Path, cleaning: str) -> None:
-    """Raise ValueError if the text has no token at all, or if all are too rare for the vocabulary."""
+def check_not_empty(vocab: Vocab, path: TextPath, cleaning: str) -> None:
+    """ValueError if the text has no token at all, or if all are too rare for the vocabulary."""
     if not vocab.token_freqs:
         why = "no letter from a to z: nothing is left of it after cleaning" if cleaning == "book" else "no token at all"
-        raise ValueError(f"{path} holds {why}")
+        raise ValueError(f"{shown(path)} holds {why}")
     if len(vocab) == 1:
         _, most = vocab.token_freqs[0]
-        raise ValueError(f"min_freq leaves no token of {path}: the most frequent one occurs {most:,} times")
+        raise ValueError(f"min_freq leaves no token of {shown(path)}: the most frequent one occurs {most:,} times")
 
 
 def token_dtype(vocab_size: int) -> np.dtype[Any]:

@@ -23,6 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gru_scratch.text.corpus import TextPath, places, shown, text_name
 from gru_scratch.text.files import Lock, replacing
 from gru_scratch.text.stream import (
     check_not_empty,
@@ -99,7 +100,7 @@ class TokenFile:
 
 
 def open_token_file(
-    text: Path,
+    text: TextPath,
     kind: str = "char",
     *,
     cleaning: str = "raw",
@@ -110,23 +111,27 @@ def open_token_file(
     """The token file of a text, which is made unless there is one of this text.
 
     Args:
-        text: a text file of any size, or a folder of such.
-        kind: the kind of token: char, word or byte.
-        cleaning: raw, or book for the book's cleaning, line by line.
-        min_freq: tokens that occur less often are `<unk>`.
-        folder: the folder of token files; by default that of the text.
-        progress: called while the file is made or checked.
+        text: a text file of any size, a folder of such, or several of these.
+        kind: of token: char, word or byte.
+        cleaning: raw, or book: the book's cleaning, line by line.
+        min_freq: tokens that occur less often get the number of `<unk>`.
+        folder: where token files are kept; by default beside the text, or the first of several.
 
     Raises as `text_files` and `read_pieces`; ValueError if the text holds no token, or changes meanwhile; OSError, with
     advice, if the file cannot be written.
     """
     size = text_size(text)
-    folder = text.parent if folder is None else folder
+    folder = places(text)[0].parent if folder is None else folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OSError(f"cannot make the folder {folder} for token files: {error.strerror}") from error
-    marks = [text.name, kind, *([cleaning] if cleaning != "raw" else []), *([f"min{min_freq}"] if min_freq > 1 else [])]
+    marks = [
+        text_name(text),
+        kind,
+        *([cleaning] if cleaning != "raw" else []),
+        *([f"min{min_freq}"] if min_freq > 1 else []),
+    ]
     path = folder / (".".join(marks) + ".tokens")
     wanted = {"format": FORMAT, "tokens": kind, "cleaning": cleaning, "min_freq": min_freq}
     with Lock(folder) as lock:
@@ -142,7 +147,7 @@ def open_token_file(
         return TokenFile(*_read(path, wanted | {"source_sha256": sha256}), sha256, notice)
 
 
-def _make(path: Path, text: Path, wanted: dict[str, Any], progress: Callable[[str, int], object]) -> str:
+def _make(path: Path, text: TextPath, wanted: dict[str, Any], progress: Callable[[str, int], object]) -> str:
     """Write the token file and its description; return the SHA-256 of the text."""
     kind, cleaning = wanted["tokens"], wanted["cleaning"]
     before = hashlib.sha256()
@@ -160,7 +165,7 @@ def _make(path: Path, text: Path, wanted: dict[str, Any], progress: Callable[[st
             written.update(numbers)
             file.write(numbers)
         if after.digest() != before.digest():
-            raise ValueError(f"{text} was changed while it was being read: nothing was made of it")
+            raise ValueError(f"{shown(text)} was changed while it was being read: nothing was made of it")
     content = vocab.to_json()
     description = wanted | {
         "source_sha256": before.hexdigest(),

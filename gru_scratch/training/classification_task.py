@@ -33,7 +33,7 @@ from gru_scratch.training.folder import CLASSIFIER, RunFiles
 from gru_scratch.training.loop import perplexity
 from gru_scratch.training.scores import accuracy, confusion, macro_f1
 from gru_scratch.training.sentence_options import ClassifierOptions
-from gru_scratch.training.sentence_task import SentenceTask, load_weights
+from gru_scratch.training.sentence_task import SentenceTask, load_weights, readable
 from gru_scratch.training.task import BatchLoss, Carried, Evaluation
 
 EXAMPLES_AT_A_TIME = 256
@@ -146,14 +146,20 @@ class ClassificationTask(SentenceTask):
 
     kind = CLASSIFIER
     config: ClassifierOptions
+    model: Classifier
 
-    def __init__(self, config: ClassifierOptions, examples: RunExamples, device: torch.device) -> None:
+    def __init__(
+        self,
+        config: ClassifierOptions,
+        examples: RunExamples,
+        device: torch.device,
+        kept_engine: str | None = None,
+    ) -> None:
         """The parameters are drawn from PyTorch's global generator."""
         cell_file = find_cell_file(config)
-        super().__init__(config, device, cell_file, examples.name, examples.sha256)
+        model = build_classifier(config, examples.reader.vocab, len(examples.labels), device, cell_file)
+        super().__init__(config, model, device, cell_file, kept_engine, name=examples.name, sha256=examples.sha256)
         self.examples = examples
-        reader, labels = examples.reader, examples.labels
-        self.model: Classifier = build_classifier(config, reader.vocab, len(labels), device, cell_file)
         self.train = self.numbered(examples.parts.train)
 
     def numbered(self, examples: Sequence[Example]) -> list[tuple[list[int], int]]:
@@ -217,7 +223,7 @@ def load_classifier(
     """Read a classifier back from its run folder; arguments and errors are those of `load_run`."""
     files = RunFiles(folder, CLASSIFIER)
     with files.complete():
-        config = ClassifierOptions.from_json(files.described["options"])
+        config = readable(ClassifierOptions.from_json(files.described["options"]))
         labels = files.described["labels"]
         reader = Reader(Vocab.from_json(files.text("vocab.json")), files.described["tokens"], config.longest)
         cell_file = files.cell_file(config.cell, files.described["cell_file"], cell)

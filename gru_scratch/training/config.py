@@ -42,9 +42,11 @@ examples:
 class TextOptions:
     """The text, and its parts for training, evaluating and testing."""
 
-    text: Annotated[Path | None, Otherwise("The Time Machine")] = None
-    """UTF-8 text to train on: a file, or a folder whose .txt and .abc files are read in the order of their names,
-    with a line end between two."""
+    text: Annotated[
+        Path | tuple[Path, ...] | None, Otherwise("The Time Machine"), tyro.conf.arg(metavar="PATH [PATH ...]")
+    ] = None
+    """Text to learn, in UTF-8: a file, or several, read in the order in which they are given, with a line end between
+    two. A folder is its .txt and .abc files in the order of their names."""
     tokens: Literal["char", "word", "byte"] = "char"
     """Unit of prediction: characters, words between white space, or bytes, of which any file is made."""
     cleaning: Literal["auto", "book", "raw"] = "auto"
@@ -129,6 +131,8 @@ class TrainConfig(RunOptions, ModelOptions, TextOptions):
         check_whole(self, ("min_freq", "embedding"), least=0)
         check_whole(self, ("val_tokens", "max_tokens"), least=-1)
         check_below_one(self, ("dropout", "weight_dropout", "test_fraction"))
+        if self.text == ():
+            raise ValueError("text must name at least one file or folder, received none")
         if self.max_tokens == 0:
             raise ValueError("max_tokens must be at least 1, or -1 for the whole text, received 0")
         if self.val_tokens in (0, 1):

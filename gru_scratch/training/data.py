@@ -31,7 +31,7 @@ class RunText:
 
     source: Source
     sha256: str
-    """The SHA-256 of the text's file, or of a folder's files one after another."""
+    """Of the text as its file has it, or of its files one after another."""
     vocab: Vocab
     """The vocabulary of the whole text, as in the book."""
     kind: str

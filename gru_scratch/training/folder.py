@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from gru_scratch.cells import CellFile, is_path
 from gru_scratch.engines.names import Engine
+from gru_scratch.text.corpus import TextPath
 from gru_scratch.text.files import Lock, make_empty, make_folder, write_atomically
 from gru_scratch.text.vocab import Vocab
 from gru_scratch.training.build import Model, build_model, set_weights
@@ -41,7 +42,7 @@ from gru_scratch.training.checkpoint import (
 )
 from gru_scratch.training.config import TrainConfig
 from gru_scratch.training.curve import draw_curve
-from gru_scratch.training.options import Options, RunOptions
+from gru_scratch.training.options import Options, RunOptions, from_plain
 from gru_scratch.training.text_task import FORMAT
 from gru_scratch.training.trainer import Trainer
 
@@ -150,10 +151,10 @@ class LoadedRun:
     model: Model
     cleaning: str
     """How the text of the run was cleaned: book or raw."""
-    text_path: Path
-    """The path of the run's text when it was trained."""
+    text_path: TextPath
+    """Where the text of the run was."""
     text_sha256: str
-    """The SHA-256 of that text."""
+    """Of that text."""
 
 
 def load_run(
@@ -191,7 +192,7 @@ def load_run(
         model = build_model(config, len(vocab), device, cell_file)
         set_weights(config, model, files.weights(best=best))
         text = files.described["text"]
-        run = LoadedRun(config, vocab, model, text["cleaning"], Path(text["path"]), text["sha256"])
+        found = LoadedRun(config, vocab, model, text["cleaning"], from_plain(text["path"], True), text["sha256"])
     if isinstance(model, nn.Module):
         model.eval()
     return run

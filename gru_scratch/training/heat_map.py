@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from contextlib import suppress
+from functools import cache, lru_cache
 
 from matplotlib import font_manager
 from matplotlib.font_manager import FontProperties
@@ -88,9 +89,17 @@ def _default() -> str:
     return font_manager.findfont("DejaVu Sans")
 
 
+@cache
 def _other_fonts() -> dict[str, str]:
-    """Names of the scalable fonts, by their files, except matplotlib's own, which has a box for every character."""
-    return {entry.fname: entry.name for entry in font_manager.fontManager.ttflist if "Last Resort" not in entry.name}
+    """Names of the scalable fonts, by their files; but for matplotlib's own, which has a box for every character.
+
+    Those that were installed after matplotlib made its list, which it keeps, are added to it.
+    """
+    manager = font_manager.fontManager
+    for path in set(font_manager.findSystemFonts()) - {entry.fname for entry in manager.ttflist}:
+        with suppress(OSError, RuntimeError):  # a file that is no such font
+            manager.addfont(path)
+    return {entry.fname: entry.name for entry in manager.ttflist if "Last Resort" not in entry.name}
 
 
 @lru_cache(maxsize=256)

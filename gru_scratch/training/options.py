@@ -162,23 +162,19 @@ class RunOptions(OptimisationOptions, EndOptions, MachineOptions, FolderOptions)
         return MAY_DIFFER
 
     def to_json(self) -> dict[str, Any]:
-        """The options as JSON holds them: paths as strings."""
-        return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()}
+        """The options as JSON holds them."""
+        return {name: to_plain(value) for name, value in asdict(self).items()}
 
     @classmethod
     def from_json(cls: type[Options], options: dict[str, Any]) -> Options:
-        """The inverse of `to_json`. ValueError for unknown or invalid options."""
-        paths = {
-            name: Path(options[name])
-            for name, hint in get_type_hints(cls).items()
-            if Path in get_args(hint) and isinstance(options.get(name), str)
-        }
-        if unknown := sorted(options.keys() - get_type_hints(cls).keys()):
+        """The inverse of `to_json`. ValueError for options that are not these, or that no run can use."""
+        hints = get_type_hints(cls)
+        if unknown := sorted(options.keys() - hints.keys()):
             raise ValueError(
                 f"a newer version of gru_scratch made this run: this one does not know its option {', '.join(unknown)}"
             )
         try:
-            return cls(**{**options, **paths})
+            return cls(**{name: from_plain(value, Path in get_args(hints[name])) for name, value in options.items()})
         except TypeError as error:
             raise ValueError(f"these are not the options of a run: {error}") from None
 
@@ -195,6 +191,20 @@ class RunOptions(OptimisationOptions, EndOptions, MachineOptions, FolderOptions)
             before, now = old.get(name), getattr(self, name)
             if before != now and (before is None or now is None or now < before):
                 raise ValueError(f"the run was made with {name} {before}, which may grow but not become {now}")
+
+
+def to_plain(value: object) -> Any:
+    """A value as JSON holds it: a path as a string, a tuple as a list."""
+    if isinstance(value, tuple):
+        return [to_plain(each) for each in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def from_plain(value: Any, is_path: bool) -> Any:
+    """The inverse of `to_plain`; strings are paths, if `is_path` says so."""
+    if isinstance(value, list):
+        return tuple(from_plain(each, is_path) for each in value)
+    return Path(value) if is_path and isinstance(value, str) else value
 
 
 def check_choices(options: RunOptions) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import tyro
 
@@ -228,13 +228,6 @@ class ClassifierOptions(SentenceOptions, PoolingOptions, LabelledOptions):
                 raise ValueError(f"the class {name!r} is given twice")
             files[name] = Path(path)
         return files
-
-    def to_json(self) -> dict[str, Any]:
-        return {**super().to_json(), "classes": list(self.classes)}
-
-    @classmethod
-    def from_json(cls, options: dict[str, Any]) -> ClassifierOptions:
-        return super().from_json({**options, "classes": tuple(options.get("classes", ()))})
 
     @property
     def folder_name(self) -> str:

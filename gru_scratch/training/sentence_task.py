@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
-from typing import Any, ClassVar
+from dataclasses import asdict, replace
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from gru_scratch.cells import CellFile
+from gru_scratch.training.engine import settle_engine
 from gru_scratch.training.processes import ONE_PROCESS
 from gru_scratch.training.sentence_options import SentenceOptions
 from gru_scratch.training.text_task import FORMAT, versions
+
+AnySentences = TypeVar("AnySentences", bound=SentenceOptions)
 
 
 class SentenceTask:
@@ -23,19 +26,27 @@ class SentenceTask:
     kind: ClassVar[str]
     """The kind of the run, as `gru_scratch.training.folder` names it."""
     processes = ONE_PROCESS
-    model: nn.Module
 
     def __init__(
-        self, config: SentenceOptions, device: torch.device, cell_file: CellFile | None, name: str, sha256: str
+        self,
+        config: SentenceOptions,
+        model: nn.Module,
+        device: torch.device,
+        cell_file: CellFile | None,
+        kept_engine: str | None,
+        *,
+        name: str,
+        sha256: str,
     ) -> None:
-        """`name` and `sha256` are those of the data; `cell_file` is as for `TextTask`."""
-        self.config, self.device, self.cell_file = config, device, cell_file
+        """`name` and `sha256` are those of the data; the others, and the errors of an engine, are as for `TextTask`."""
+        self.config, self.model, self.device, self.cell_file = config, model, device, cell_file
         self.name, self.sha256 = name, sha256
+        self.engine = settle_engine(model, kept_engine)
 
     @property
     def title(self) -> str:
-        """The title of the picture of the run."""
-        return f"{self.kind} ({self.config.cell_name}, {self.config.num_hiddens} units) on {self.name}"
+        """Of the picture of the run."""
+        return f"{self.kind} ({self.config.cell_name}, {self.engine}, {self.config.num_hiddens} units) on {self.name}"
 
     @contextmanager
     def numbers(self) -> Iterator[None]:
@@ -53,6 +64,7 @@ class SentenceTask:
         return {
             "kind": self.kind,
             "options": self.config.to_json(),
+            "engine": self.engine,
             "cell_file": None if self.cell_file is None else asdict(self.cell_file),
             "data": self.sha256,
         }
@@ -78,6 +90,11 @@ class SentenceTask:
     def described(self) -> dict[str, Any]:
         """The further entries of config.json."""
         return {}
+
+
+def readable(config: AnySentences) -> AnySentences:
+    """The options under which a run is read: what was trained with a compiler at hand is read without one."""
+    return replace(config, engine="auto") if config.engine == "native" else config
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:

@@ -17,6 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from gru_scratch.cells import CellFile
 from gru_scratch.models.language import RNNModelScratch
 from gru_scratch.text.batches import Batch, Epoch, SequenceLoader
+from gru_scratch.text.corpus import absolute, shown
 from gru_scratch.training.build import Model, get_weights, set_weights, state_from_rows, state_to_rows
 from gru_scratch.training.config import TrainConfig
 from gru_scratch.training.data import RunText
@@ -24,6 +25,7 @@ from gru_scratch.training.engine import settle_engine
 from gru_scratch.training.evaluate import evaluate
 from gru_scratch.training.hardware import check_memory
 from gru_scratch.training.loop import batch_loss, detached, perplexity
+from gru_scratch.training.options import to_plain
 from gru_scratch.training.processes import ONE_PROCESS, Processes
 from gru_scratch.training.task import BatchLoss, Carried, Evaluation
 
@@ -61,7 +63,7 @@ class TextTask:
             )
         except ValueError as error:
             advice = "a smaller --batch-size or --num-steps makes it fit"
-            raise ValueError(f"{text.source.path}: {error}; {advice}") from None
+            raise ValueError(f"{shown(text.source.path)}: {error}; {advice}") from None
         if device.type == "cpu":
             of_token = 2 * len(text.vocab) + config.num_layers * config.num_hiddens  # scores, their gradients, outputs
             sizes = f"a batch of {config.batch_size:,} sequences of {config.num_steps:,} steps"
@@ -128,7 +130,7 @@ class TextTask:
         if old and (new is None or (old["name"], old["sha256"]) != (new.name, new.sha256)):
             raise ValueError(f"the cell of the run, {old['name']} of {old['path']}, has changed since or is another")
         if identity["text"] != self.text.sha256:
-            raise ValueError(f"the run was made on another text than {self.text.source.path}")
+            raise ValueError(f"the run was made on another text than {shown(self.text.source.path)}")
 
     def files(self) -> dict[str, bytes]:
         described = json.dumps(self._describe(), indent=1) + "\n"
@@ -147,7 +149,7 @@ class TextTask:
             },
             "text": {
                 "name": text.source.name,
-                "path": str(text.source.path.absolute()),
+                "path": to_plain(absolute(text.source.path)),
                 "sha256": text.sha256,
                 "cleaning": text.cleaning,
                 "tokens": text.kind,

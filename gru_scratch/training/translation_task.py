@@ -6,6 +6,7 @@ import hashlib
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from gru_scratch.text.pairs import (
     made_pairs,
     read_pairs,
     split_pairs,
+    turned_round,
 )
 from gru_scratch.text.vocab import Vocab
 from gru_scratch.training.build import build_layer, find_cell_file, parameter_dtype
@@ -34,7 +36,7 @@ from gru_scratch.training.hardware import check_memory
 from gru_scratch.training.loop import perplexity
 from gru_scratch.training.scores import bleu, exact_match
 from gru_scratch.training.sentence_options import TranslatorOptions
-from gru_scratch.training.sentence_task import SentenceTask, load_weights
+from gru_scratch.training.sentence_task import SentenceTask, load_weights, readable
 from gru_scratch.training.task import BatchLoss, Carried, Evaluation
 
 Decode = Callable[[Translator, Tensor, Tensor], list[list[int]]]
@@ -71,7 +73,7 @@ def read_run_pairs(config: TranslatorOptions) -> RunPairs:
         is_the_books = str(config.pairs) == FRA_ENG and not config.pairs.is_file()
         name, pairs = config.pairs.name, read_pairs(find_fra_eng() if is_the_books else config.pairs)
     if config.reverse:
-        pairs = [Pair(target, source) for source, target in pairs]
+        pairs = turned_round(pairs)
     digest = hashlib.sha256("\n".join("\t".join(pair) for pair in pairs).encode("utf-8", "surrogatepass"))
     parts = split_pairs(pairs, validation=config.val_fraction, test=config.test_fraction)
     train = parts.train[: config.max_pairs]
@@ -119,13 +121,21 @@ class TranslationTask(SentenceTask):
 
     kind = TRANSLATOR
     config: TranslatorOptions
+    model: Translator
 
-    def __init__(self, config: TranslatorOptions, pairs: RunPairs, device: torch.device, decode: Decode) -> None:
+    def __init__(
+        self,
+        config: TranslatorOptions,
+        pairs: RunPairs,
+        device: torch.device,
+        decode: Decode,
+        kept_engine: str | None = None,
+    ) -> None:
         """The parameters are drawn from PyTorch's global generator; `decode` is how evaluations translate."""
         cell_file = find_cell_file(config)
-        super().__init__(config, device, cell_file, pairs.name, pairs.sha256)
+        model = build_translator(config, pairs.source.vocab, pairs.target.vocab, device, cell_file)
+        super().__init__(config, model, device, cell_file, kept_engine, name=pairs.name, sha256=pairs.sha256)
         self.pairs, self.decode = pairs, decode
-        self.model: Translator = build_translator(config, pairs.source.vocab, pairs.target.vocab, device, cell_file)
         self.train = number_pairs(pairs.parts.train, pairs.source, pairs.target, config.longest)
 
     def epoch(self, generator: random.Random) -> PairEpoch:
@@ -139,23 +149,23 @@ class TranslationTask(SentenceTask):
     def evaluate(self) -> Evaluation | None:
         if not self.pairs.parts.validation:
             return None
-        figures = self.figures(self.pairs.parts.validation)
+        figures, _ = self.tested(self.pairs.parts.validation)
         return Evaluation(-figures["bleu"], figures)
 
-    def figures(self, pairs: Sequence[Pair]) -> dict[str, float]:
-        """Loss and perplexity a token, BLEU, and the share of exact translations."""
-        references: dict[str, list[str]] = {}
-        for pair in pairs:
-            references.setdefault(pair.source, []).append(clean_sentence(pair.target))
+    def tested(self, pairs: Sequence[Pair]) -> tuple[dict[str, float], Score]:
+        """Loss and perplexity a token, BLEU and exact match; and the two last with all that is told of them."""
+        source, target = self.pairs.source, self.pairs.target
         with evaluating(self.model), torch.inference_mode(), self.numbers():
-            translations = translate_by(self.decode, self.model, self.pairs.source, self.pairs.target, [*references])
+            translated = partial(translate_by, self.decode, self.model, source, target)
+            score = score_pairs(pairs, translated, source, target)
             loss = self._loss(pairs)
-        return {
+        figures = {
             "held_out_loss": loss,
             "held_out_perplexity": perplexity(loss),
-            "bleu": bleu(translations, [*references.values()], self.pairs.target.kind),
-            "exact_match": exact_match(translations, [*references.values()]),
+            "bleu": score.bleu,
+            "exact_match": score.exact_match,
         }
+        return figures, score
 
     def _loss(self, pairs: Sequence[Pair]) -> float:
         total, count = 0.0, 0
@@ -176,6 +186,38 @@ class TranslationTask(SentenceTask):
         sides = {"source": self.pairs.source, "target": self.pairs.target}
         vocabs = {f"{side}-vocab.json": (each.vocab.to_json() + "\n").encode() for side, each in sides.items()}
         return super().files() | vocabs
+
+
+@dataclass(frozen=True)
+class Score:
+    """How translations compare with their references; a source with several targets counts once."""
+
+    sentences: int
+    bleu: float
+    exact_match: float
+    by_length: dict[int, tuple[int, int]]
+    """By the tokens of a source: how many sources there are, and how many of them are translated exactly."""
+
+
+def score_pairs(
+    pairs: Sequence[Pair], translated: Callable[[Sequence[str]], list[str]], source: Language, target: Language
+) -> Score:
+    """Translate the sources of pairs, and compare with their targets."""
+    targets: dict[str, list[str]] = {}
+    for pair in pairs:
+        targets.setdefault(pair.source, []).append(clean_sentence(pair.target))
+    said, references = translated([*targets]), [*targets.values()]
+    by_length: dict[int, tuple[int, int]] = {}
+    for sentence, translation in zip(targets, said, strict=True):
+        length = len(source.tokens(sentence))
+        count, exact = by_length.get(length, (0, 0))
+        by_length[length] = count + 1, exact + (translation in targets[sentence])
+    return Score(
+        len(targets),
+        bleu(said, references, target.kind),
+        exact_match(said, references),
+        dict(sorted(by_length.items())),
+    )
 
 
 def translate_by(
@@ -215,7 +257,7 @@ def load_translator(
     """Read a translator back from its run folder; arguments and errors are those of `load_run`."""
     files = RunFiles(folder, TRANSLATOR)
     with files.complete():
-        config = TranslatorOptions.from_json(files.described["options"])
+        config = readable(TranslatorOptions.from_json(files.described["options"]))
         source, target = (
             Language(Vocab.from_json(files.text(f"{side}-vocab.json")), files.described["tokens"][side])
             for side in ("source", "target")

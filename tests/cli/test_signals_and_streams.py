@@ -26,13 +26,13 @@ def interrupted(number: int, made: Path, cwd: Path, *words: object) -> tuple[int
     command = [sys.executable, "-m", "gru_scratch", *map(str, words)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=cwd, stdout=pipe, stderr=pipe, text=True, env=ENVIRONMENT) as process:
-        for _ in range(1200):
+        for _ in range(3600):
             if made.exists() or process.poll() is not None:
                 break
             time.sleep(0.05)
         time.sleep(0.2)  # past the making of it
         process.send_signal(number)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=180)
     return process.returncode, out, err
 
 

@@ -6,6 +6,8 @@ import io
 import json
 import sys
 import time
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,10 +15,12 @@ import sacrebleu
 import torch
 from support.script_runs import RunScript, start_train, train
 
+from gru_scratch.cli.summary import score_lines
 from gru_scratch.text import corpus
+from gru_scratch.text.pairs import Pair
 from gru_scratch.training import heat_map
 from gru_scratch.training.checkpoint import read_snapshot
-from gru_scratch.training.translation_task import load_translator
+from gru_scratch.training.translation_task import Score, load_translator
 
 SMALL = ["--num-hiddens", "8", "--embedding", "6", "--batch-size", "16", "--num-pairs", "80"]
 BY_THE_CLOCK = ("seconds", "minutes")
@@ -29,6 +33,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     train(folder, *SMALL, "--epochs", 2, "--out", "luong", script="train_translator.py")
     train(folder, *SMALL, "--epochs", 1, "--out", "none", "--decoder", "none", script="train_translator.py")
     return folder
+
+
+def write_pairs(path: Path, pairs: Sequence[Pair]) -> None:
+    path.write_text("".join(f"{source}\t{target}\n" for source, target in pairs))
 
 
 def records(folder: Path) -> list[dict[str, object]]:
@@ -44,7 +52,7 @@ class TestTraining:
             "pairs       numbers to 1,000,000 and dates: 64 to train on, 8 held out, 8 to test on",
             "source      words",
             "target      chars",
-            "model       gru, two directions, attention of Luong, engine auto",
+            "model       gru, two directions, attention of Luong, engine ",
             "run folder  luong",
             "held out: BLEU ",
             "test: BLEU ",
@@ -99,6 +107,34 @@ class TestTraining:
         expected = sacrebleu.corpus_bleu(out.split("\n")[:-1], [targets], tokenize="char").score
         said = json.loads((runs / "luong" / "test.json").read_text())
         assert said["bleu"] == pytest.approx(expected)
+        lengths = Counter(str(len(pair.source.split())) for pair in test)
+        assert {length: count for length, (count, _) in said["by_length"].items()} == lengths
+        write_pairs(tmp_path / "test.tsv", test)
+        status, out, _ = in_process("translate", runs / "luong", "--score", "test.tsv")
+        assert status == 0
+        said = [f"BLEU {expected:.2f}, exact match 0.00% of 8 sentences, by the words of the source:"]
+        assert out.splitlines()[:1] == said
+
+    def test_it_scores_pairs_by_the_length_of_their_sources(self, in_process: RunScript, tmp_path: Path) -> None:
+        """Of a model that knows four pairs by heart, asked for these, for one of another target, and turned round."""
+        pairs = [Pair(f"one{i} " * (i + 1), f"un{i} deux{i}") for i in range(4)]
+        write_pairs(tmp_path / "pairs.tsv", pairs)
+        options = ["--val-fraction", 0, "--test-fraction", 0, "--epochs", 200, "--num-hiddens", 24, "--dropout", 0]
+        write_pairs(tmp_path / "other.tsv", [*pairs, Pair("one0", "deux0"), Pair("one0 one0", "trois")])
+        said = "exact match 80.00% of 5 sentences, by the words of the source:\n"
+        lines = ["1  100.00% of 1", "2   50.00% of 2", "3  100.00% of 1", "4  100.00% of 1"]
+        assert in_process("train_translator", "--pairs", "pairs.tsv", *options, "--out", "run")[0] == 0
+        status, out, err = in_process("translate", "run", "--score", "other.tsv", "--beam", 2)
+        assert (status, err) == (0, "")
+        assert out.partition(", ")[2] == said + "".join(f"        {line}\n" for line in lines)
+        assert in_process("train_translator", "--pairs", "pairs.tsv", "--reverse", *options, "--out", "back")[0] == 0
+        assert ", exact match 100.00% of 4 sentences" in in_process("translate", "back", "--score", "pairs.tsv")[1]
+
+    def test_many_lengths_are_banded(self) -> None:
+        score = Score(60, 1.5, 0.25, {3: (4, 1), 4: (6, 3), 47: (50, 11)})
+        first, *bands = score_lines(score, "char")
+        assert first == "BLEU 1.50, exact match 25.00% of 60 sentences, by the characters of the source:"
+        assert bands == ["      1-5   40.00% of 10", "    46-50   22.00% of 50"]
 
     def test_killed_and_resumed_it_ends_at_the_same_bits(self, tmp_path: Path) -> None:
         options = [*SMALL, "--epochs", 12, "--eval-every", 7, "--save-seconds", 0, "--num-layers", 2]
@@ -190,6 +226,8 @@ class TestTranslating:
             ("luong", ["--file", "lines.txt", "--text", "one"], "expected --text or --file, received both"),
             ("none", ["--text", "one", "--attention", "a.png"], "has no attention to draw: its decoder is none"),
             ("absent", ["--text", "one"], "there is no run folder"),
+            ("luong", ["--score", "lines.txt"], "line 1 of lines.txt has one column"),
+            ("luong", ["--score", "lines.txt", "--file", "lines.txt"], "expected --score or --file, received both"),
         ],
     )
     def test_what_it_cannot_use(

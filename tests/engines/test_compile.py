@@ -167,7 +167,7 @@ def test_autocast_is_compiled_with_the_types_of_eager():
         assert torch.equal(found, expected)
 
 
-@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")
 def test_transforms_inside_a_compiled_function_are_right():
     layer = GRU(3, 4, dtype=torch.float64)
     x, v = (torch.randn(2, 1, 3, dtype=torch.float64) for _ in range(2))
@@ -224,6 +224,7 @@ def test_a_model_is_exported_saved_and_loaded(make, tokens):
         assert_close(loaded(inputs)[0], expected, 1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # by PyTorch 2.14 itself
 @each_model
 def test_the_operators_keep_pytorchs_rules(make, tokens):
     layer = make()

@@ -33,7 +33,7 @@ LAYERS = [
     lambda **options: Recurrent(MGUEquations, 3, 4, **options),
 ]
 # PyTorch's own forward mode runs TorchScript when it is first used.
-forward_mode = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
+forward_mode = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")
 each_layer = pytest.mark.parametrize("make", LAYERS, ids=["gru", "book's gru", "deep lstm", "mgu"])
 
 

@@ -133,7 +133,7 @@ def test_locked_dropout_between_layers(make: Any) -> None:
 
 
 @pytest.mark.parametrize("options", [{"weight_dropout": 0.5}, {"dropout_masks": "locked"}])
-@pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")
 def test_torchscript_is_refused_what_torch_nn_has_not(options: dict[str, Any]) -> None:
     with pytest.raises(RuntimeError, match=r"no nn\.GRU drops out as this one does"):
         torch.jit.script(GRU(D, H, **options))

@@ -161,7 +161,7 @@ def test_fx_takes_layers_for_leaves(name):
         torch.fx.symbolic_trace(make(gru_scratch, name, 3, 4))
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning", "ignore::torch.jit.TracerWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit", "ignore::torch.jit.TracerWarning")
 @pytest.mark.parametrize("name", [*LAYERS, *CELLS])
 def test_torchscript_runs_the_namesake_with_the_very_same_parameters(name):
     module = nn.Sequential(make(gru_scratch, name, 3, 4))

@@ -213,10 +213,10 @@ def test_a_file_that_is_no_text(tmp_path: Path, content: bytes, message: str) ->
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
+def test_a_missing_file_and_a_folder_without_texts(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=f"there is no text file {re.escape(str(tmp_path / 'none.txt'))}"):
         load_text(tmp_path / "none.txt")
-    with pytest.raises(ValueError, match=f"expected a text file, received the folder {re.escape(str(tmp_path))}"):
+    with pytest.raises(ValueError, match=f"and the folder {re.escape(str(tmp_path))} has none"):
         load_text(str(tmp_path))
 
 

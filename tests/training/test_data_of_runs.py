@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ def write_folder(folder: Path) -> bytes:
 
 @pytest.mark.parametrize("with_token_file", [False, True])
 @pytest.mark.parametrize("tokens", ["char", "word", "byte"])
-def test_a_folder_is_its_files_by_their_names_with_a_line_end_between(
+def test_a_folder_is_its_files_by_their_names_and_several_files_are_one_text_with_a_line_end_between(
     tmp_path: Path, tokens: Any, with_token_file: bool
 ) -> None:
     content = write_folder(tmp_path / "texts")
@@ -105,6 +106,12 @@ def test_a_folder_is_its_files_by_their_names_with_a_line_end_between(
         assert of_folder.vocab.idx_to_token == one.vocab.idx_to_token
         assert of_folder.source.notice is None
         assert numbers(of_folder.train) == numbers(one.train)
+    given = tuple(tmp_path / "texts" / name for name in ("a.abc", "b.txt", "c.txt"))
+    of_files = read_run_text(dataclasses.replace(config, text=given))
+    assert of_files.sha256 == one.sha256
+    assert of_files.source.name == "a.abc and 2 more"
+    assert numbers(of_files.train) == numbers(one.train)
+    assert read_run_text(dataclasses.replace(config, text=given[::-1])).sha256 != one.sha256
     (tmp_path / "texts" / "c.txt").write_bytes(b"third and more")
     assert read_run_text(dataclasses.replace(config, text=tmp_path / "texts")).sha256 != one.sha256
 
@@ -131,3 +138,22 @@ def test_a_folder_that_is_no_text(tmp_path: Path) -> None:
     (tmp_path / "b.txt").write_bytes(b"")
     with pytest.raises(ValueError, match=r"the text file .*b\.txt is empty"):
         read_run_text(TrainConfig(text=tmp_path))
+
+
+def test_files_that_are_no_text(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"a\n")
+    with pytest.raises(FileNotFoundError, match=r"there is no text file .*b\.txt"):
+        read_run_text(TrainConfig(text=(tmp_path / "a.txt", tmp_path / "b.txt")))
+    with pytest.raises(ValueError, match="text must name at least one file or folder, received none"):
+        TrainConfig(text=())
+
+
+def test_several_files_are_loaded_and_stand_in_the_options(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    for name in ("b.txt", "a/c.txt", "a/a.txt"):
+        (tmp_path / name).write_text(f"{name}\n")
+    places = (tmp_path / "b.txt", tmp_path / "a")
+    text = load_text(places)
+    assert (text.name, text.raw) == ("b.txt and 1 more", "b.txt\n\na/a.txt\n\na/c.txt\n")
+    config = TrainConfig(text=places)
+    assert TrainConfig.from_json(json.loads(json.dumps(config.to_json()))) == config

@@ -42,7 +42,7 @@ def help_of(
 ) -> str:
     monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit) as ended:
-        parse(["--help"], no_run, preset, **options)  # type: ignore[arg-type]
+        parse(["--help"], no_run, preset, **{"prog": "gru-scratch train", **options})  # type: ignore[arg-type]
     assert ended.value.code == 0
     return capsys.readouterr().out
 

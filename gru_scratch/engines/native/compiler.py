@@ -14,6 +14,7 @@ import hashlib
 import logging
 import os
 import platform
+import shutil
 import stat
 import sys
 import tempfile
@@ -30,6 +31,9 @@ CACHE_VARIABLE = "GRU_SCRATCH_CACHE"
 
 HEADERS = Path(__file__).with_name("c")
 """The folder of the headers that a source may include."""
+
+LONG_AGO = 3600.0
+"""Seconds after which nobody works in a folder for temporary files any more."""
 
 logger = logging.getLogger(__name__)
 
@@ -116,6 +120,7 @@ def _find(folder: Path, key: str) -> Path | None:
 
 
 def _build(source: str, flags: tuple[str, ...], toolchain: Toolchain, folder: Path, key: str) -> Path:
+    _clear_away(folder)
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(dir=folder, prefix="compiling-") as workplace:
         library = Path(workplace, "cell").with_suffix(_suffix())
@@ -124,6 +129,14 @@ def _build(source: str, flags: tuple[str, ...], toolchain: Toolchain, folder: Pa
         os.replace(library, path)
     logger.info("compiling native code with %s took %.1f s", toolchain.name, time.perf_counter() - start)
     return path
+
+
+def _clear_away(folder: Path) -> None:
+    """Remove what compilations left that were killed, long enough ago that none of them can still run."""
+    for left in folder.glob("compiling-*"):
+        with contextlib.suppress(OSError):
+            if left.stat().st_mtime < time.time() - LONG_AGO:
+                shutil.rmtree(left)
 
 
 def _path(folder: Path, key: str, library: bytes) -> Path:

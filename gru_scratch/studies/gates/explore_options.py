@@ -16,17 +16,17 @@ class ExploreArguments:
     """Write an HTML page that shows every gate and state of a model on a text."""
 
     run: tyro.conf.Positional[Path]
-    """Run folder that gru-scratch train wrote."""
-    text: Annotated[str | None, Otherwise("the text that the run was trained on")] = None
-    """Text to read; cleaned as the text of the run was."""
-    file: Annotated[Path | None, Otherwise("none")] = None
-    """UTF-8 file, or folder of .txt and .abc files, to read instead."""
-    characters: Annotated[int | None, Otherwise("all; 1,000 of the run's own text")] = None
-    """Characters to read from the start of the text; words or bytes, if the run was trained on them."""
-    out: Annotated[Path | None, Otherwise("gates.html in the run folder")] = None
-    """Page to write; an older page is replaced."""
-    cell: Annotated[str | None, Otherwise("the file of the training run")] = None
-    """File of your own cell, if it has moved, as path/to/file.py:ClassName."""
+    """Run folder that scripts/train.py wrote."""
+    text: str | None = None
+    """Text to read; cleaned as the text of the run was (None: the text that the run was trained on)."""
+    file: Annotated[Path | tuple[Path, ...] | None, tyro.conf.arg(metavar="PATH [PATH ...]")] = None
+    """File to read instead, in UTF-8, or several; a folder is its .txt and .abc files."""
+    characters: int | None = None
+    """Read only so many characters (words, bytes) from the start (None: all; 1,000 of the run's own text)."""
+    out: Path | None = None
+    """Page to write (None: gates.html in the run folder). An older page there is replaced."""
+    cell: str | None = None
+    """Where the file of a cell of your own is now, as path/to/file.py:ClassName (None: where it was in training)."""
     device: str = "auto"
     """One of cpu, cuda, cuda:N and mps; auto takes a GPU where there is one."""
 
@@ -34,5 +34,7 @@ class ExploreArguments:
         """Raise ValueError for the first invalid option."""
         if self.text is not None and self.file is not None:
             raise ValueError("give the text to read with either --text or --file, not both")
+        if self.file == ():
+            raise ValueError("file must name at least one file or folder, received none")
         if self.characters is not None and self.characters < 1:
             raise ValueError(f"characters must be at least 1, received {self.characters}")

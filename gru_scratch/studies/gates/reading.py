@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 
-from gru_scratch.text.corpus import Source, clean_lines, find_text, split_lines
+from gru_scratch.text.corpus import Source, TextPath, clean_lines, find_text, places, shown, split_lines
 from gru_scratch.text.stream import read_pieces, text_sha256
 from gru_scratch.text.vocab import UNKNOWN, split_tokens
 from gru_scratch.training.folder import LoadedRun
@@ -29,8 +28,8 @@ def tokens_of_text(run: LoadedRun, text: str) -> list[str]:
     return with_unknown(run, tokens)
 
 
-def tokens_of_file(run: LoadedRun, path: Path, most: int | None = None) -> list[str]:
-    """The tokens of a file or folder, or only the first `most` of them: no more of it is then read than they need.
+def tokens_of_files(run: LoadedRun, path: TextPath, most: int | None = None) -> list[str]:
+    """The tokens of a text, or only the first `most` of them: no more of it is then read than they need.
 
     Raises FileNotFoundError or ValueError where there is no such text, or no token in it.
     """
@@ -39,7 +38,7 @@ def tokens_of_file(run: LoadedRun, path: Path, most: int | None = None) -> list[
         tokens += piece.decode("latin-1") if isinstance(piece, bytes) else piece
         if most is not None and len(tokens) >= most:
             break
-    _check_left(tokens, str(path), run.cleaning)
+    _check_left(tokens, shown(path), run.cleaning)
     return with_unknown(run, tokens[:most])
 
 
@@ -50,10 +49,10 @@ def find_own_text(run: LoadedRun) -> Source:
     """
     found = find_text(run.config.text)
     for source in (Source(found.name, run.text_path), found):
-        if source.path.exists() and text_sha256(source.path) == run.text_sha256:
+        if all(place.exists() for place in places(source.path)) and text_sha256(source.path) == run.text_sha256:
             return source
     raise ValueError(
-        f"the run was trained on another text than {found.path}, by its SHA-256: --file names the text to read"
+        f"the run was trained on another text than {shown(found.path)}, by its SHA-256: --file names the text to read"
     )
 
 

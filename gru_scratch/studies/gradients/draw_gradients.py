@@ -62,7 +62,7 @@ def draw_training(runs: Sequence[GradientRun]) -> bytes:
                     label = f"{update:,}" if k == 0 else None
                     axes.plot(flow.lags, np.clip(flow.norms, *DRAWN), color=color, linewidth=1.2, label=label)
             if any(look.flow.norms[0] < SATURATED for look in looks):
-                axes.text(0.24, 0.05, "saturated units:\nall lost in a step", transform=axes.transAxes, fontsize=8)
+                axes.text(0.26, 0.05, "saturated units:\nall lost in a step", transform=axes.transAxes, fontsize=7)
             _flow_axes(axes, f"{short_name(cell)}, {_clipping(clip)}")
             axes.label_outer()
         row[0].set_ylabel(FLOW_LABEL)

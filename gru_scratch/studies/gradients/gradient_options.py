@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import tyro
+
 from gru_scratch.studies.study_options import check_counts, check_fits, check_rate
 from gru_scratch.training.options import Otherwise
 
@@ -53,8 +55,8 @@ class GradientArguments(GradientOptions):
     """Cells by name, or your own as path/to/file.py:ClassName."""
     seeds: int = 3
     """Runs of each cell, from seeds 0, 1, ..."""
-    text: Annotated[Path | None, Otherwise("The Time Machine")] = None
-    """UTF-8 text file to train on."""
+    text: Annotated[Path | tuple[Path, ...] | None, tyro.conf.arg(metavar="PATH [PATH ...]")] = None
+    """Text to learn, in UTF-8: a file, or several; a folder is its .txt and .abc files (None: The Time Machine)."""
     max_tokens: int = 10_000
     """Train on this many characters from the start of the text."""
     quick: bool = False

@@ -192,6 +192,20 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     assert start(script).communicate(timeout=120)[0] == "84\n"
 
 
+@pytest.mark.usefixtures("real_compiler")
+def test_what_a_killed_process_left_is_cleared_away(folder: Path) -> None:
+    old, new = folder / "compiling-old", folder / "compiling-new"
+    for left in (old, new):
+        left.mkdir(parents=True)
+        (left / "cell.c").touch()
+    folder.chmod(0o700)
+    two_hours_ago = time.time() - 7200
+    os.utime(old, (two_hours_ago, two_hours_ago))
+    assert load(SOURCE).answer() == 42
+    assert not old.exists()
+    assert new.exists()
+
+
 # -------------------------------------------------------------------------------------------------- compilers that fail
 
 
