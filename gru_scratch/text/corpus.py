@@ -103,7 +103,7 @@ def find_text(path: str | os.PathLike[str] | tuple[Path, ...] | None = None) -> 
         place = path if isinstance(path, tuple) else Path(path)
         text_files(place)
         return Source(text_name(place), place)
-    found = find_time_machine()
+    book = find_time_machine()
     notices = [f"passed over {place}: it is not the book's file (its SHA-1 sum differs)" for place in altered_files()]
     if book is not None:
         return Source("The Time Machine", book, "; ".join(notices) or None)

@@ -192,7 +192,7 @@ def load_run(
         model = build_model(config, len(vocab), device, cell_file)
         set_weights(config, model, files.weights(best=best))
         text = files.described["text"]
-        found = LoadedRun(config, vocab, model, text["cleaning"], from_plain(text["path"], True), text["sha256"])
+        run = LoadedRun(config, vocab, model, text["cleaning"], from_plain(text["path"], True), text["sha256"])
     if isinstance(model, nn.Module):
         model.eval()
     return run

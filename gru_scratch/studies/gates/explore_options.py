@@ -8,8 +8,6 @@ from typing import Annotated
 
 import tyro
 
-from gru_scratch.training.options import Otherwise
-
 
 @dataclass(frozen=True)
 class ExploreArguments:
