@@ -14,7 +14,7 @@ from gru_scratch import cells
 from gru_scratch.layers import GRU, LSTM, RNN, Recurrent
 from gru_scratch.models.language import RNNModel, RNNModelScratch
 from gru_scratch.scratch import gru, lstm, rnn
-from gru_scratch.studies.gates import explore as exploring
+from gru_scratch.studies.gates import exploration as exploring
 from gru_scratch.studies.gates import influence as influencing
 from gru_scratch.studies.gates.collect import Collected, collect, layered
 from gru_scratch.studies.gates.exploration import count_steps, explore
