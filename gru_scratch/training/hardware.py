@@ -6,8 +6,10 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 CGROUP = Path("/sys/fs/cgroup")
 
@@ -54,6 +56,8 @@ def pick_device(name: str, allowed: Sequence[str] = ("auto", "cpu", "cuda", "mps
 
     Raises ValueError if it is not here, or of no kind that is `allowed`.
     """
+    import torch  # which help can do without
+
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     form = re.fullmatch("(auto|cpu|mps)|(cuda)(:[0-9]+)?", name)
     if form is None or (form[1] or form[2]) not in allowed:
