@@ -142,7 +142,7 @@ def open_token_file(
             try:
                 return TokenFile(*_read(path, wanted | {"source_sha256": sha256}), sha256, None)
             except ValueError as error:
-                notice = f"{path} is made again: {error}"
+                notice = f"{path} is made anew: {error}"
         sha256 = _make(path, text, wanted, lambda task, done: progress(task, done, size))
         return TokenFile(*_read(path, wanted | {"source_sha256": sha256}), sha256, notice)
 
