@@ -120,9 +120,9 @@ class TranslateArguments:
     """Run folder that gru-scratch train-translator wrote."""
     text: Annotated[str | None, Otherwise("the lines of --file or of a pipe")] = None
     """Sentence to translate."""
-    file: Path | None = None
-    """File whose lines are to be translated (None: the lines of a pipe, where no text is given)."""
-    score: Path | None = None
+    file: Annotated[Path | None, Otherwise("the lines of a pipe, if there is no --text")] = None
+    """File whose lines are to be translated."""
+    score: Annotated[Path | None, Otherwise("none")] = None
     """File of pairs, as train-translator reads them, whose sources are translated: print BLEU and exact match, also
     by the length of the source, instead of the translations."""
     beam: int = 1

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import tyro
 
+from gru_scratch.training.options import Otherwise
+
 
 @dataclass(frozen=True)
 class ExploreArguments:
@@ -15,16 +17,18 @@ class ExploreArguments:
 
     run: tyro.conf.Positional[Path]
     """Run folder that scripts/train.py wrote."""
-    text: str | None = None
-    """Text to read; cleaned as the text of the run was (None: the text that the run was trained on)."""
-    file: Annotated[Path | tuple[Path, ...] | None, tyro.conf.arg(metavar="PATH [PATH ...]")] = None
+    text: Annotated[str | None, Otherwise("the text that the run was trained on")] = None
+    """Text to read, cleaned as the text of the run was."""
+    file: Annotated[Path | tuple[Path, ...] | None, tyro.conf.arg(metavar="PATH [PATH ...]"), Otherwise("--text")] = (
+        None
+    )
     """File to read instead, in UTF-8, or several; a folder is its .txt and .abc files."""
-    characters: int | None = None
-    """Read only so many characters (words, bytes) from the start (None: all; 1,000 of the run's own text)."""
-    out: Path | None = None
-    """Page to write (None: gates.html in the run folder). An older page there is replaced."""
-    cell: str | None = None
-    """Where the file of a cell of your own is now, as path/to/file.py:ClassName (None: where it was in training)."""
+    characters: Annotated[int | None, Otherwise("all; 1,000 of the run's own text")] = None
+    """Read only so many characters (words, bytes) from the start."""
+    out: Annotated[Path | None, Otherwise("gates.html in the run folder")] = None
+    """Page to write. An older page there is replaced."""
+    cell: Annotated[str | None, Otherwise("the file of the training run")] = None
+    """Where the file of a cell of your own is now, as path/to/file.py:ClassName."""
     device: str = "auto"
     """One of cpu, cuda, cuda:N and mps; auto takes a GPU where there is one."""
 

@@ -55,8 +55,10 @@ class GradientArguments(GradientOptions):
     """Cells by name, or your own as path/to/file.py:ClassName."""
     seeds: int = 3
     """Runs of each cell, from seeds 0, 1, ..."""
-    text: Annotated[Path | tuple[Path, ...] | None, tyro.conf.arg(metavar="PATH [PATH ...]")] = None
-    """Text to learn, in UTF-8: a file, or several; a folder is its .txt and .abc files (None: The Time Machine)."""
+    text: Annotated[
+        Path | tuple[Path, ...] | None, tyro.conf.arg(metavar="PATH [PATH ...]"), Otherwise("The Time Machine")
+    ] = None
+    """Text to learn, in UTF-8: a file, or several; a folder is its .txt and .abc files."""
     max_tokens: int = 10_000
     """Train on this many characters from the start of the text."""
     quick: bool = False
