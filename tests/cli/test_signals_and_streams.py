@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,16 +27,25 @@ def interrupted(number: int, made: Path, cwd: Path, *words: object) -> tuple[int
     command = [sys.executable, "-m", "gru_scratch", *map(str, words)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=cwd, stdout=pipe, stderr=pipe, text=True, env=ENVIRONMENT) as process:
-        for _ in range(3600):
+        for _ in range(1200):
             if made.exists() or process.poll() is not None:
                 break
             time.sleep(0.05)
         time.sleep(0.2)  # past the making of it
         process.send_signal(number)
-        out, err = process.communicate(timeout=180)
+        out, err = process.communicate(timeout=60)
     return process.returncode, out, err
 
 
+@pytest.fixture
+def _hangups_heard() -> Iterator[None]:
+    """A child ignores what its parent ignores, and these tests may run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("_hangups_heard")
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_a_signal_saves_and_ends_a_run_as_ctrl_c_does(tmp_path: Path, text: Text, name: str) -> None:
     endless = ["train", "--text", text.path, *SMALL, "--epochs", 10**6, "--eval-every", 1, "--out", "run"]
