@@ -49,7 +49,7 @@ class Stepper:
         start = layer.initial_state(batch_size, device=head.weight.device, dtype=head.weight.dtype)
         starts = zip(*(start if isinstance(start, tuple) else (start,)), strict=True)  # each layer's (B, P or H)
         parameters = [directions[0] for directions in layer.layer_parameters()]
-        self._layers: list[_Layer | _NativeLayer] = []
+        self._layers: list[_Layer] = []
         for depth, (each, state) in enumerate(zip(parameters, starts, strict=True)):
             weights = each.weights
             x = weights.weight_ih.new_empty(batch_size, len(weights.weight_ih))
@@ -58,7 +58,7 @@ class Stepper:
             else:
                 read = _product(weights.weight_ih, weights.bias_ih, x)
             native = choose(layer.engine, cell, facts(weights)).engine == "native"
-            self._layers.append((_NativeLayer if native else _Layer)(cell, each, cell.states(*state), read, x))
+            self._layers.append((_NativeLayer if native else _EagerLayer)(cell, each, cell.states(*state), read, x))
         self._score = _product(head.weight, head.bias, head.weight.new_empty(batch_size, len(head.weight)))
 
     @torch.inference_mode()
@@ -100,23 +100,31 @@ def can_step(model: object) -> TypeGuard[RNNModel]:
     return not autocasts(model.linear.weight.device.type)
 
 
-class _NativeLayer:
-    """One layer in compiled code: its state, and the step that changes it."""
+class _Layer:
+    """One layer: its state, what reads its input, and the step that changes the state."""
 
-    def __init__(self, cell: Cell, parameters: Parameters, state: State, read: Product, x: Tensor) -> None:
-        self.read, self.advance = read, Steps(cell, state, parameters.weights, parameters.own, x)
-        self.state = self.advance.state
+    state: State
+    read: Product
+    advance: Callable[[], None]
 
     def step(self, below: Tensor) -> Tensor:
-        """Tokens, or the outputs of the layer below → the outputs, (B, H)."""
+        """Tokens, or the outputs of the layer below → the outputs, (B, P or H)."""
         self.read(below)
         self.advance()
         output: Tensor = self.state[0]
         return output
 
 
-class _Layer:
-    """One layer in PyTorch's operators: its state, and the step that changes it."""
+class _NativeLayer(_Layer):
+    """A layer in compiled code."""
+
+    def __init__(self, cell: Cell, parameters: Parameters, state: State, read: Product, x: Tensor) -> None:
+        steps = Steps(cell, state, parameters.weights, parameters.own, x)
+        self.read, self.advance, self.state = read, steps, steps.state
+
+
+class _EagerLayer(_Layer):
+    """A layer in PyTorch's operators."""
 
     def __init__(self, cell: Cell, parameters: Parameters, state: State, read: Product, x: Tensor) -> None:
         weights, products = parameters.weights, cell.recurrence.products
@@ -148,13 +156,6 @@ class _Layer:
                 in_place()
 
             self.advance = advance
-
-    def step(self, below: Tensor) -> Tensor:
-        """Tokens, or the outputs of the layer below → the outputs, (B, P or H)."""
-        self.read(below)
-        self.advance()
-        output: Tensor = self.state[0]
-        return output
 
     def _by_equations(self) -> None:
         """Make a step by the cell's own equations, for a cell without an in-place loop."""
