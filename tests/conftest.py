@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import random
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -37,6 +39,16 @@ def fixed_seed() -> None:
 def _no_download(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests read what is at hand: $GRU_SCRATCH_DATA, or else the shipped story."""
     monkeypatch.setattr(corpus, "fetch_time_machine", lambda folder: None)
+
+
+@pytest.fixture
+def signals_heard() -> Iterator[None]:
+    """Children hear Ctrl-C and hangups: they ignore what their parent ignores, as under nohup or in the background."""
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name)]
+    before = [signal.signal(number, signal.default_int_handler) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

@@ -118,6 +118,7 @@ def test_a_script_is_its_command(command: Command, in_process: RunScript, words:
     assert in_process(*words) == (status, out, err)
 
 
+@pytest.mark.usefixtures("signals_heard")
 @pytest.mark.parametrize("arguments", [("-m", "gru_scratch", "train"), (str(SCRIPTS / "train.py"),)])
 def test_ctrl_c_while_imports_run_ends_quietly(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     """Also where the import that is interrupted catches every exception, as some do."""

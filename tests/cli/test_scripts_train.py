@@ -227,6 +227,7 @@ def wait_for_first_checkpoint(process: subprocess.Popen[str], folder: Path) -> N
     pytest.fail("the run wrote nothing within a minute")
 
 
+@pytest.mark.usefixtures("signals_heard")
 def test_ctrl_c_ends_a_run_cleanly_and_keeps_what_was_learnt(tmp_path: Path, text: Text) -> None:
     with start("train", "--text", text.path, *SMALL, "--epochs", 10**6, "--out", "run", cwd=tmp_path) as process:
         wait_for_first_checkpoint(process, tmp_path / "run")

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -37,15 +36,7 @@ def interrupted(number: int, made: Path, cwd: Path, *words: object) -> tuple[int
     return process.returncode, out, err
 
 
-@pytest.fixture
-def _hangups_heard() -> Iterator[None]:
-    """A child ignores what its parent ignores, and these tests may run under nohup."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    yield
-    signal.signal(signal.SIGHUP, before)
-
-
-@pytest.mark.usefixtures("_hangups_heard")
+@pytest.mark.usefixtures("signals_heard")
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_a_signal_saves_and_ends_a_run_as_ctrl_c_does(tmp_path: Path, text: Text, name: str) -> None:
     endless = ["train", "--text", text.path, *SMALL, "--epochs", 10**6, "--eval-every", 1, "--out", "run"]
