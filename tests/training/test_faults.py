@@ -306,7 +306,7 @@ class TestTexts:
         Path("t.txt").write_text("bad cab add\n" * 60)
         status, _, err = script("train.py", "--resume", "run", "--epochs", 2)
         assert (status, err.count("\n")) == (2, 2)
-        assert "char.tokens is made again: the text has changed since it was made" in err
+        assert "char.tokens is made anew: the text has changed since it was made" in err
         assert err.endswith("error: the run was made on another text than t.txt\n")
         Path("t.txt").write_text("bad cab dad\n" * 60)
         Path("t.txt").rename("moved.txt")
