@@ -6,6 +6,7 @@ lost, which the function that uses it says.
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import importlib
 import sys
@@ -41,6 +42,7 @@ _PATHS = (
     "torch._add_batch_dim",
     "torch._C._is_any_autocast_enabled",
     "torch._assert_async",
+    "torch._C.__file__",
     "torch._VF.rnn_tanh",
     "torch.ops.mkl._mkl_linear",
     "torch.ops.mkl._mkl_reorder_linear_weight",
@@ -175,6 +177,19 @@ def is_any_autocast_enabled() -> bool:
     if (answer := NAMES.get("torch._C._is_any_autocast_enabled")) is not None:
         return bool(answer())
     return any(torch.is_autocast_enabled(device) for device in ("cpu", "cuda"))
+
+
+@functools.cache
+def openmp() -> tuple[Any, Any, Any] | None:
+    """OpenMP as PyTorch's operators use it: the function that runs another on several threads, and those that a thread
+    asks for its number and for how many they are. None where PyTorch has other threads, or the library no such name."""
+    if not has("torch._C.__file__"):
+        return None
+    code = ctypes.CDLL(NAMES["torch._C.__file__"])
+    try:
+        return code.GOMP_parallel, code.omp_get_thread_num, code.omp_get_num_threads
+    except AttributeError:
+        return None
 
 
 def assert_in_graph(condition: Tensor, message: str) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gru_scratch.cells.base import Cell
 from gru_scratch.engines.native.compiler import load
+from gru_scratch.engines.native.sharing import run
 from gru_scratch.engines.native.source import plan_of, print_plan
 
 C_TYPES = {torch.float32: "float", torch.float64: "double"}
@@ -41,14 +42,24 @@ class Library:
         self._layer = _layer_type(cell, len(self.products))
         self._sizes: dict[int, tuple[list[int], list[int]]] = {}
         layer = ctypes.POINTER(self._layer)
-        self._code.forward.argtypes = (layer, _Number, _Number, ctypes.c_int)
-        self._code.step.argtypes = (layer, _Number, _Number)
-        self._code.backward.argtypes = (layer, _Number, _Number, _Number)
+        for name in ("forward", "step", "backward"):
+            getattr(self._code, name).argtypes = (layer, _Number, _Number, _Number)
         self._code.pack_forward.argtypes = (_Pointer, _Pointer, _Number, _Pointer)
         self._code.pack_backward.argtypes = (_Pointer, _Number, _Pointer)
-        for name in ("forward", "step", "backward", "pack_forward", "pack_backward", "packed_sizes"):
+        for name in ("forward", "step", "backward", "share", "pack_forward", "pack_backward", "packed_sizes"):
             getattr(self._code, name).restype = None
-        self.forward, self.step, self.backward = self._code.forward, self._code.step, self._code.backward
+
+    def forward(self, layer: Any, threads: int, keep: bool = False) -> None:
+        """All steps of the rows; to ``keep`` what backward reads."""
+        run(self._code, "forward", [layer] * threads, keep)
+
+    def step(self, layer: Any, threads: int) -> None:
+        """One step, after which the new states stand where the old ones stood."""
+        run(self._code, "step", [layer] * threads)
+
+    def backward(self, layers: Sequence[Any], stop: int) -> None:
+        """From the step before ``stop`` back to the layers' first, each of which is for one thread."""
+        run(self._code, "backward", layers, stop)
 
     def layer(self, **values: Tensor | Sequence[Tensor] | Sequence[int] | int | None) -> Any:
         """What the functions read and write, by the names that the header gives; it keeps the tensors alive."""

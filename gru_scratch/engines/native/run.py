@@ -8,7 +8,6 @@ Legend: ``T`` steps, ``B`` batch, ``D`` input size, ``H`` hidden size, ``G`` gat
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import torch
@@ -17,7 +16,7 @@ from torch.nn import functional as F
 
 from gru_scratch.cells.base import Cell
 from gru_scratch.engines.native.library import Library, library_of
-from gru_scratch.engines.native.sharing import share, thread_count
+from gru_scratch.engines.native.sharing import thread_count
 from gru_scratch.engines.native.source import plan_of
 from gru_scratch.engines.native.weight_gradients import WeightGradients
 from gru_scratch.engines.weights import Gradients, LayerWeights, is_dense
@@ -78,8 +77,7 @@ def forward(
         slots=slots,
         **recurrent(library, weights, steps * batch),
     )
-    count = thread_count(batch, steps * batch * weights.weight_hh.numel())
-    share(batch, count, lambda first, end, _: library.forward(layer, first, end, keep))
+    library.forward(layer, thread_count(batch, steps * batch * weights.weight_hh.numel()), keep)
     return states, (slots,) if keep else ()
 
 
@@ -139,7 +137,7 @@ def backward(
         first = max(0, stop - chunk)
         for layer in layers:
             layer.first_step = first
-        share(batch, count, partial(_backward_part, library, layers, stop))
+        library.backward(layers, stop)
         found.add(first, stop, columns[: stop - first, :, :width])
     sums = zip(cell.params, d_params, strict=True)
     by_name = {name: (d.sum(0) if params[name].numel() == H else d.sum()).view_as(params[name]) for name, d in sums}
@@ -152,10 +150,6 @@ def recurrent(library: Library, weights: LayerWeights, rows: int) -> dict[str, A
     if rows > WORTH_PACKING:
         return {"packed": library.pack_forward(weight, bias)}
     return {"weight": weight, "bias": None if bias is None else bias.contiguous()}
-
-
-def _backward_part(library: Library, layers: Sequence[Any], stop: int, first: int, end: int, thread: int) -> None:
-    library.backward(layers[thread], first, end, stop)
 
 
 def _project(inputs: Tensor, weights: LayerWeights) -> tuple[Tensor, Tensor | None]:

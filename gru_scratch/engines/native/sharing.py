@@ -1,18 +1,38 @@
 """Rows of a batch shared out among threads, each of which takes its own through all steps.
 
-Threads live as long as a call: starting one costs less than a hundredth of the least work that is worth sharing, and
-none is there to be lost when a process forks.
+The threads are those that PyTorch itself works with: for some milliseconds after an operator these still spin, and
+threads beside them would wait for a core. Where they are out of reach, each call starts threads of its own.
 """
 
 from __future__ import annotations
 
+import ctypes
+import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 
-WORTH_SHARING = 2**24
-"""So many multiplications are a few hundred microseconds' work."""
+from gru_scratch.engines.torch_private import openmp
+
+WORTH_SHARING = 2**20
+"""So many multiplications are some ten microseconds' work."""
+
+_Number, _Pointer = ctypes.c_int64, ctypes.c_void_p
+
+
+class Job(ctypes.Structure):
+    """``Job`` of the header ``sequence.h``."""
+
+    _fields_ = (
+        ("work", _Pointer),
+        ("layers", ctypes.POINTER(_Pointer)),
+        ("parts", _Number),
+        ("how", _Number),
+        ("thread", _Pointer),
+        ("threads", _Pointer),
+    )
 
 
 def thread_count(rows: int, multiplications: int) -> int:
@@ -20,12 +40,43 @@ def thread_count(rows: int, multiplications: int) -> int:
     return max(1, min(torch.get_num_threads(), rows, multiplications // WORTH_SHARING))
 
 
-def share(rows: int, count: int, work: Callable[[int, int, int], object]) -> None:
-    """Call ``work(first, end, k)`` for each of ``count`` equal parts of the rows, at the same time."""
-    parts = [(rows * k // count, rows * (k + 1) // count, k) for k in range(count)]
-    others = [threading.Thread(target=work, args=part) for part in parts[1:]]
+def run(code: ctypes.CDLL, name: str, layers: Sequence[Any], how: int = 0) -> None:
+    """Call compiled code on equal parts of the rows, at the same time: a part for each of the layers.
+
+    Args:
+        name: of a function ``(layer, first row, end of rows, how)``.
+        layers: that of each thread; several times the same where the threads need nothing of their own.
+    """
+    work, rows, parts = getattr(code, name), layers[0].rows, len(layers)
+    if parts == 1:
+        work(ctypes.byref(layers[0]), 0, rows, how)
+    elif _forked or openmp() is None:
+        _run_on_new_threads(
+            [lambda k=k: work(ctypes.byref(layers[k]), rows * k // parts, rows * (k + 1) // parts, how) for k in range(parts)]
+        )
+    else:
+        parallel, *numbers = (ctypes.cast(f, _Pointer) for f in openmp())
+        pointers = (_Pointer * parts)(*(ctypes.addressof(layer) for layer in layers))
+        code.share(ctypes.byref(Job(ctypes.cast(work, _Pointer), pointers, parts, how, *numbers)), parallel)
+
+
+def _run_on_new_threads(calls: Sequence[Callable[[], object]]) -> None:
+    others = [threading.Thread(target=call) for call in calls[1:]]
     for thread in others:
         thread.start()
-    work(*parts[0])
+    calls[0]()
     for thread in others:
         thread.join()
+
+
+_forked = False
+
+
+def _note_fork() -> None:
+    """OpenMP's threads are their parent's alone."""
+    global _forked
+    _forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_fork)

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from gru_scratch.cells.base import Cell, State
 from gru_scratch.engines.native.library import library_of
 from gru_scratch.engines.native.run import extras, recurrent
-from gru_scratch.engines.native.sharing import share, thread_count
+from gru_scratch.engines.native.sharing import thread_count
 from gru_scratch.engines.weights import LayerWeights
 
 
@@ -52,11 +52,7 @@ class Steps:
         """One step."""
         if self._cell.masks:
             self._draw_masks()
-        step, layer, batch = self._library.step, self._layer, self._layer.rows
-        if self._threads == 1:
-            step(layer, 0, batch)
-        else:
-            share(batch, self._threads, lambda first, end, _: step(layer, first, end))
+        self._library.step(self._layer, self._threads)
 
     def _draw_masks(self) -> None:
         shape = (1, self._layer.rows, self._layer.hidden)
@@ -77,7 +73,5 @@ def one_step(cell: Cell, x: Tensor, state: State, weights: LayerWeights) -> list
         slots=x.new_empty(batch, max(1, len(library.plan.slots)), H),
         **recurrent(library, weights, batch),
     )
-    share(
-        batch, thread_count(batch, batch * weights.weight_hh.numel()), lambda a, b, _: library.forward(layer, a, b, 0)
-    )
+    library.forward(layer, thread_count(batch, batch * weights.weight_hh.numel()))
     return [s[batch:].clone() for s in both]

@@ -13,7 +13,7 @@ static inline int64_t rows_alive(const Layer *l, int64_t t, int64_t end)
     return l->alive && l->alive[t] < end ? l->alive[t] : end;
 }
 
-void forward(const Layer *l, int64_t first, int64_t end, int keep)
+void forward(const Layer *l, int64_t first, int64_t end, int64_t keep)
 {
     for (int64_t row = first, next; row < end; row = next) {
         next = SMALLER(end, row + rows_together(l));
@@ -26,9 +26,9 @@ void forward(const Layer *l, int64_t first, int64_t end, int keep)
 }
 
 /* One step, after which the new states stand where the old ones stood: for one step after another, on buffers that stay. */
-void step(const Layer *l, int64_t first, int64_t end)
+void step(const Layer *l, int64_t first, int64_t end, int64_t keep)
 {
-    forward_step(l, 0, first, end, 0);
+    forward_step(l, 0, first, end, keep);
     for (int k = 0; k < STATES; k++) {
         REAL *old = l->state[k] + first * l->hidden;
         memcpy(old, old + l->rows * l->hidden, (end - first) * l->hidden * sizeof(REAL));
@@ -60,6 +60,29 @@ void backward(const Layer *l, int64_t first, int64_t end, int64_t stop)
         }
         backward_end(l, l->first_step - 1, row, LARGER(row, rows_alive(l, l->first_step, next)));
     }
+}
+
+/* Rows shared out among the threads of an OpenMP library that is loaded: PyTorch's, which for a while after its last work
+   still spin on the cores that threads of our own would need. */
+typedef struct {
+    void (*work)(const Layer *l, int64_t first, int64_t end, int64_t how);
+    const Layer *const *layers;           /* one for each part */
+    int64_t parts, how;
+    int (*thread)(void), (*threads)(void);
+} Job;
+
+static void work_of_thread(void *data)
+{
+    const Job *job = data;
+    for (int64_t k = job->thread(); k < job->parts; k += job->threads()) {
+        const Layer *l = job->layers[k];
+        job->work(l, l->rows * k / job->parts, l->rows * (k + 1) / job->parts, job->how);
+    }
+}
+
+void share(const Job *job, void (*parallel)(void (*)(void *), void *, unsigned, unsigned))
+{
+    parallel(work_of_thread, (void *)job, job->parts, 0);
 }
 
 /* How many numbers the packed weights of each product take: forward and backward. */
