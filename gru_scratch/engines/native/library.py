@@ -117,6 +117,8 @@ def _layer_type(cell: Cell, products: int) -> type[ctypes.Structure]:
         "mask_row": strides,
         "packed": _Pointer * max(1, products),
         **dict.fromkeys(("weight", "bias"), _Pointer),
+        "part": _Number,
+        "meeting": _Pointer,
         **dict.fromkeys(("first_step", "column_row"), _Number),
         "grad_output": _Pointer,
         "carry": states,

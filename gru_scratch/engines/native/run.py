@@ -8,6 +8,7 @@ Legend: ``T`` steps, ``B`` batch, ``D`` input size, ``H`` hidden size, ``G`` gat
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import ceil
 from typing import Any
 
 import torch
@@ -77,7 +78,7 @@ def forward(
         slots=slots,
         **recurrent(library, weights, steps * batch),
     )
-    library.forward(layer, thread_count(batch, steps * batch * weights.weight_hh.numel()), keep)
+    library.forward(layer, thread_count(batch, steps, weights.weight_hh.numel()), keep)
     return states, (slots,) if keep else ()
 
 
@@ -106,11 +107,12 @@ def backward(
     plan, (slots,) = library.plan, buffers
     (steps, batch), H, new = inputs.shape[:2], weights.hidden_size, weights.weight_hh.new_empty
     width = len(plan.columns) * H
-    chunk = max(1, min(steps, CHUNK_BYTES // (batch * width * slots.element_size() + 1)))
+    most = max(1, CHUNK_BYTES // (batch * width * slots.element_size() + 1))
+    chunk = max(1, ceil(steps / max(1, ceil(steps / most))))  # about as many steps each time
     columns = new(chunk, batch, width + ROW_PADDING)
     carry = tuple(torch.clone(g, memory_format=torch.contiguous_format) for g in grad_state)
-    count = thread_count(batch, steps * batch * weights.weight_hh.numel())
-    tables = _tables(inputs, weights, count, width)
+    count = thread_count(batch, steps, weights.weight_hh.numel())
+    tables = _tables(inputs, weights, min(count, batch), width)
     found = WeightGradients(cell, plan, inputs, weights, states, slots, tables, inputs_need_grad)
     d_params = [new(batch, H).zero_() for _ in params]
     layers = [
@@ -127,7 +129,7 @@ def backward(
             column_row=columns.shape[-1],
             temps=new(batch, max(1, len(plan.temps)), H),
             grad_param=d_params,
-            grad_table=None if tables is None else tables[k],
+            grad_table=None if tables is None else tables[k % len(tables)],
         )
         for k in range(count)
     ]

@@ -10,6 +10,7 @@ import ctypes
 import os
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,6 +19,9 @@ from gru_scratch.engines.torch_private import openmp
 
 WORTH_SHARING = 2**20
 """So many multiplications are some ten microseconds' work."""
+
+WORTH_MEETING = 2**15
+"""So many in a step, and threads that share its units need not wait longer than they work."""
 
 _Number, _Pointer = ctypes.c_int64, ctypes.c_void_p
 
@@ -32,32 +36,43 @@ class Job(ctypes.Structure):
         ("how", _Number),
         ("thread", _Pointer),
         ("threads", _Pointer),
+        ("meeting", _Number * 5),
     )
 
 
-def thread_count(rows: int, multiplications: int) -> int:
-    """How many threads share some work: as many as PyTorch would use, where there is enough of it."""
-    return max(1, min(torch.get_num_threads(), rows, multiplications // WORTH_SHARING))
+def thread_count(rows: int, steps: int, multiplications: int) -> int:
+    """How many threads share some work: as many as PyTorch would use, where there is enough of it.
+
+    More threads than rows share the units, and meet after each step.
+
+    Args:
+        multiplications: of one row in one step.
+    """
+    count = min(torch.get_num_threads(), rows * steps * multiplications // WORTH_SHARING)
+    together = count if rows * multiplications >= WORTH_MEETING and steps > 1 else rows
+    return max(1, min(count, max(rows, together)))
 
 
 def run(code: ctypes.CDLL, name: str, layers: Sequence[Any], how: int = 0) -> None:
-    """Call compiled code on equal parts of the rows, at the same time: a part for each of the layers.
+    """Call compiled code on equal parts of the rows or units, at the same time: a part for each of the layers.
 
     Args:
         name: of a function ``(layer, first row, end of rows, how)``.
         layers: that of each thread; several times the same where the threads need nothing of their own.
     """
-    work, rows, parts = getattr(code, name), layers[0].rows, len(layers)
-    if parts == 1:
+    work, rows = getattr(code, name), layers[0].rows
+    names = None if _forked else openmp()
+    parts = min(len(layers), rows) if names is None else len(layers)
+    if parts <= 1:
         work(ctypes.byref(layers[0]), 0, rows, how)
-    elif _forked or openmp() is None:
-        _run_on_new_threads(
-            [lambda k=k: work(ctypes.byref(layers[k]), rows * k // parts, rows * (k + 1) // parts, how) for k in range(parts)]
-        )
+    elif names is None:
+        ends = [rows * k // parts for k in range(parts + 1)]
+        _run_on_new_threads([partial(work, ctypes.byref(layers[k]), ends[k], ends[k + 1], how) for k in range(parts)])
     else:
-        parallel, *numbers = (ctypes.cast(f, _Pointer) for f in openmp())
+        parallel, *numbers = (ctypes.cast(f, _Pointer) for f in names)
         pointers = (_Pointer * parts)(*(ctypes.addressof(layer) for layer in layers))
-        code.share(ctypes.byref(Job(ctypes.cast(work, _Pointer), pointers, parts, how, *numbers)), parallel)
+        job = Job(ctypes.cast(work, _Pointer), pointers, parts, how, *numbers)
+        code.share(ctypes.byref(job), parallel)
 
 
 def _run_on_new_threads(calls: Sequence[Callable[[], object]]) -> None:

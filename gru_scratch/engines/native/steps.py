@@ -46,7 +46,7 @@ class Steps:
             packed=library.pack_forward(weights.weight_hh.contiguous(), weights.bias_hh),
         )
         self._draw_masks()
-        self._threads = thread_count(batch, batch * weights.weight_hh.numel())
+        self._threads = thread_count(batch, 1, weights.weight_hh.numel())
 
     def __call__(self) -> None:
         """One step."""
@@ -73,5 +73,5 @@ def one_step(cell: Cell, x: Tensor, state: State, weights: LayerWeights) -> list
         slots=x.new_empty(batch, max(1, len(library.plan.slots)), H),
         **recurrent(library, weights, batch),
     )
-    library.forward(layer, thread_count(batch, batch * weights.weight_hh.numel()))
+    library.forward(layer, thread_count(batch, 1, weights.weight_hh.numel()))
     return [s[batch:].clone() for s in both]

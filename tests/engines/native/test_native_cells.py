@@ -10,7 +10,6 @@ from native_exam import Problem
 from support.sample_cells import CELLS, ZONED
 
 from gru_scratch.cells import Cell, GRUEquations, LSTMEquations, MGUEquations, RNNEquations
-from gru_scratch.engines.native import sharing
 
 SHIPPED = [RNNEquations(), RNNEquations("relu"), GRUEquations(), GRUEquations(False), LSTMEquations()]
 ELEMENTWISE = [cell for cell in [*SHIPPED, *CELLS, *ZONED] if cell.elementwise and "ByAutograd" not in repr(cell)]
@@ -44,8 +43,7 @@ def test_every_size_and_number_of_threads(
     lengths = sorted(torch.randint(1, steps + 1, (batch,)).tolist(), reverse=True) if ragged else None
     problem = Problem(cell, steps, batch, hidden_size, tokens, lengths)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sharing, "thread_count", lambda rows, multiplications: min(rows, count))
-        patch.setattr("gru_scratch.engines.native.run.thread_count", sharing.thread_count)
+        patch.setattr("gru_scratch.engines.native.run.thread_count", lambda rows, steps, multiplications: count)
         problem.check()
         once, again = problem.by_native(), problem.by_native()
     assert all(torch.equal(value, again[name]) for name, value in once.items())

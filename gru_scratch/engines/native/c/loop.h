@@ -4,6 +4,18 @@
 
    Legend: T steps, B rows of the batch, H units, V lanes of a vector. */
 
+#if defined(_WIN32)
+#define YIELD()
+#else
+#include <sched.h>
+#define YIELD() sched_yield()
+#endif
+#if defined(__x86_64__)
+#define PAUSE() __builtin_ia32_pause()
+#else
+#define PAUSE()
+#endif
+
 #define INLINE static inline __attribute__((always_inline))
 
 /* Gates of a tile of units are summed side by side: so many sums fit into the registers beside what is multiplied. */
@@ -16,6 +28,12 @@
 #define LARGER(a, b) ((a) > (b) ? (a) : (b))
 #define UNITS(gates) LARGER(1, SUMS / 6 / (gates))                               /* vectors of units in a tile */
 #define ROWS(gates) LARGER(1, SMALLER(8, SUMS / ((gates) * UNITS(gates))))       /* rows in a tile */
+
+/* Where threads that share units wait for one another at the end of each pass. */
+typedef struct {
+    int64_t threads, arrived, round;
+    int64_t late, alone;                  /* whether one kept the others waiting; hence the first goes on without them */
+} Meeting;
 
 typedef struct {
     int64_t steps, rows, hidden;
@@ -30,6 +48,8 @@ typedef struct {
     int64_t mask_step[MASKS], mask_row[MASKS];
     const REAL *packed[PRODUCTS];         /* recurrent weights, as one direction reads them; or, for a step or two, */
     const REAL *weight, *bias;            /* as they lie, (gates, H, H) and (gates, H); NULL: packed, without bias */
+    int64_t part;                         /* of the units, where threads share these and not rows */
+    Meeting *meeting;                     /* of these threads; NULL: there is but one */
     /* backward only */
     int64_t first_step;                   /* the step that columns start with */
     int64_t column_row;                   /* numbers between two rows' columns: some more than COLUMNS * H, since rows */
@@ -240,6 +260,26 @@ INLINE void no_product(const Layer *l, int64_t t, int64_t row, int count, int64_
 /* For the last units of a row, whose number of lanes is not known to the compiler. */
 static __attribute__((noinline)) void evaluate_some(const At *at, Equations *equations) { equations(at); }
 
+#define WAIT 2000 /* some ten microseconds: on a quiet machine the others are there sooner */
+
+/* Waits for the other threads, which have their part of what the next pass reads. On a busy machine one of them may be
+   without a core for milliseconds, at every meeting: after the first such wait they part, all at the same meeting. */
+static void meet(Meeting *m)
+{
+    const int64_t round = __atomic_load_n(&m->round, __ATOMIC_RELAXED);
+    if (__atomic_add_fetch(&m->arrived, 1, __ATOMIC_ACQ_REL) == m->threads) {
+        m->arrived = 0;
+        m->alone = __atomic_load_n(&m->late, __ATOMIC_RELAXED);
+        __atomic_store_n(&m->round, round + 1, __ATOMIC_RELEASE);
+        return;
+    }
+    for (int waited = 0; __atomic_load_n(&m->round, __ATOMIC_ACQUIRE) == round; waited += waited < WAIT) {
+        if (waited < WAIT) { PAUSE(); continue; }
+        __atomic_store_n(&m->late, 1, __ATOMIC_RELAXED);
+        YIELD();
+    }
+}
+
 /* sums has room for all products of a tile; gates: of the widest of them. */
 INLINE void pass(const Layer *l, int64_t t, int64_t first, int64_t end, int keep, int last, const int gates,
                  Multiply *multiply_all, Equations *equations, vec *sums)
@@ -247,8 +287,11 @@ INLINE void pass(const Layer *l, int64_t t, int64_t first, int64_t end, int keep
     const int units = UNITS(gates), rows = ROWS(gates);
     const int64_t tiles = (end - first + rows - 1) / rows; /* of about as many rows each */
     const int64_t at_least = tiles ? (end - first) / tiles : 0, with_one_more = tiles ? (end - first) % tiles : 0;
-    for (int64_t unit = 0, tile = 0; unit < l->hidden; unit += units * V, tile++)
-        for (int64_t n = 0, row = first, count; n < tiles; n++, row += count) {
+    const int64_t wide = units * V, tiles_wide = (l->hidden + wide - 1) / wide;
+    const int shared = l->meeting && !l->meeting->alone;
+    const int64_t threads = shared ? l->meeting->threads : 1; /* alone, the first has all units, the others none */
+    for (int64_t tile = tiles_wide * l->part / threads; tile < SMALLER(tiles_wide, tiles_wide * (l->part + 1) / threads); tile++)
+        for (int64_t n = 0, unit = tile * wide, row = first, count; n < tiles; n++, row += count) {
             count = at_least + (n < with_one_more);
             multiply_all(l, t, row, count, tile, sums);
             for (int r = 0; r < count; r++)
@@ -267,4 +310,5 @@ INLINE void pass(const Layer *l, int64_t t, int64_t first, int64_t end, int keep
                     }
                 }
         }
+    if (shared) meet(l->meeting);
 }

@@ -56,22 +56,23 @@ void backward(const Layer *l, int64_t first, int64_t end, int64_t stop)
             REAL *ended = l->columns + ((t - l->first_step) * l->rows + alive) * l->column_row;
             memset(ended, 0, (next - alive) * l->column_row * sizeof(REAL));
             backward_step(l, t, row, alive, t == stop - 1);
-            if (l->grad_table) add_to_table(l, t, row, alive);
+            if (l->grad_table && l->part == 0) add_to_table(l, t, row, alive);
         }
         backward_end(l, l->first_step - 1, row, LARGER(row, rows_alive(l, l->first_step, next)));
     }
 }
 
-/* Rows shared out among the threads of an OpenMP library that is loaded: PyTorch's, which for a while after its last work
-   still spin on the cores that threads of our own would need. */
+/* Work shared out among the threads of an OpenMP library that is loaded: PyTorch's, which for a while after its last work
+   still spin on the cores that threads of our own would need. Rows are shared; or units, where rows are too few. */
 typedef struct {
     void (*work)(const Layer *l, int64_t first, int64_t end, int64_t how);
     const Layer *const *layers;           /* one for each part */
     int64_t parts, how;
     int (*thread)(void), (*threads)(void);
+    Meeting meeting;                      /* all zero */
 } Job;
 
-static void work_of_thread(void *data)
+static void part_of_rows(void *data)
 {
     const Job *job = data;
     for (int64_t k = job->thread(); k < job->parts; k += job->threads()) {
@@ -80,9 +81,18 @@ static void work_of_thread(void *data)
     }
 }
 
-void share(const Job *job, void (*parallel)(void (*)(void *), void *, unsigned, unsigned))
+static void part_of_units(void *data)
 {
-    parallel(work_of_thread, (void *)job, job->parts, 0);
+    Job *job = data;
+    Layer mine = *job->layers[0];
+    __atomic_store_n(&job->meeting.threads, job->threads(), __ATOMIC_RELAXED); /* the same from each */
+    mine.part = job->thread(), mine.meeting = &job->meeting;
+    job->work(&mine, 0, mine.rows, job->how);
+}
+
+void share(Job *job, void (*parallel)(void (*)(void *), void *, unsigned, unsigned))
+{
+    parallel(job->parts > job->layers[0]->rows ? part_of_units : part_of_rows, job, job->parts, 0);
 }
 
 /* How many numbers the packed weights of each product take: forward and backward. */
