@@ -37,7 +37,7 @@ def main(given: Run[TrainConfig]) -> int:
 
 
 def train_together(config: TrainConfig, resumed: Path | None, device: torch.device, processes: Processes) -> int:
-    """The part of the work that this process has."""
+    """The work of this process, which may be one of several that train the model together."""
     before = None if resumed is None else read_state(resumed).record
     text = read_text_once(config, processes, None if before is None else Bound(**before["planned"]))
     if text.source.notice and processes.is_first:
@@ -77,7 +77,7 @@ def read_text_once(config: TrainConfig, processes: Processes, planned: Bound | N
 
 
 def measured_threads(task: TextTask) -> int:
-    """One thread or all, whichever makes an update of this run sooner; the run stays as it is."""
+    """One thread or all, whichever makes an update of this run sooner; measuring leaves the run as it is."""
     batch = task.epoch(random.Random(0))[0]
     with torch.random.fork_rng(devices=[]):
         count = fastest_threads(lambda: torch.autograd.backward(task.loss(batch, ()).mean), torch.get_num_threads())
