@@ -1,8 +1,8 @@
 """The gate page: what `explore` collected, as one HTML file that needs nothing else.
 
-The values are bytes in base64. A value of a unit is ``least + code * (most - least) / 254``, where ``least`` and ``most``
-are the unit's lowest and highest value in the text, so that a gate that hardly moves is shown as exactly as any other.
-Its colour lies between ``low`` and ``high``, the ends of the quantity's scale.
+The values are bytes in base64. A value of a unit is ``least + code * (most - least) / 254``, where ``least`` and
+``most`` are the unit's lowest and highest value in the text, so that the values of a gate that hardly moves are told
+apart, too. Its colour lies between ``low`` and ``high``, the ends of the quantity's scale.
 """
 
 from __future__ import annotations
