@@ -22,7 +22,7 @@ from gru_scratch.engines.native.source import plan_of
 from gru_scratch.engines.native.weight_gradients import WeightGradients
 from gru_scratch.engines.weights import Gradients, LayerWeights, is_dense
 
-CHUNK_BYTES = 2**22
+CHUNK_BYTES = 2**21
 """Backward goes through so many steps at a time that the gradients of their pre-activations take about so much."""
 
 WORTH_PACKING = 4
