@@ -40,11 +40,12 @@ class WeightGradients:
         vectors = dict(zip(plan.equations.new, states, strict=True))
         vectors.update({name: slots[:, :, plan.slots.index(v)] for name, v in plan.equations.vectors.items()})
         ends = list(accumulate((len(p.gates) for p in products), initial=0))
+        self.d_W_hh = new(ends[-1] * H, H)  # product after product
         self.products = [
-            (vectors[p.vector], slice(first * H, end * H), new((end - first) * H, H))
+            (vectors[p.vector], slice(first * H, end * H))
             for p, first, end in zip(products, ends, ends[1:], strict=False)
         ]
-        """Of each product what is multiplied, (T, B, H), the columns of D, and the sum."""
+        """Of each product what is multiplied, (T, B, H), and the columns of D, which are the rows of its gradient."""
         self.column = {gate: i for i, gate in enumerate(gate for p in products for gate in p.gates)}
         self.x_column = {g: plan.columns.index(d) for g, d in plan.derivative.inputs.items()}
         self.x_runs = _runs([self.x_column.get(gate, -1) for gate in cell.gates])
@@ -59,8 +60,8 @@ class WeightGradients:
     def add(self, first: int, stop: int, D: Tensor) -> None:
         """Add the share of the steps from ``first`` to before ``stop``; D: (steps, B, C * H)."""
         rows = D.flatten(0, 1)  # (steps * B, C * H)
-        for vector, columns, total in self.products:
-            total.addmm_(rows[:, columns].t(), vector[first:stop].flatten(0, 1))
+        for vector, columns in self.products:
+            self.d_W_hh[columns].addmm_(rows[:, columns].t(), vector[first:stop].flatten(0, 1))
         if is_dense(self.inputs):
             self.d_sums += rows.sum(0)
             self._add_inputs(first, stop, rows)
@@ -79,8 +80,7 @@ class WeightGradients:
     def result(self) -> LayerWeights:
         """The gradients, each in the shape of its weight."""
         H, order = self.hidden_size, self.plan.equations.recurrence.gates
-        d_W_hh = torch.cat([total for *_, total in self.products] or [self.weights.weight_hh.new_zeros(0, H)])
-        d_W_hh = from_product_order(self.cell, d_W_hh)
+        d_W_hh = from_product_order(self.cell, self.d_W_hh)
         sums = self.d_sums
         if self.tables is not None:
             table = self.tables[0] if len(self.tables) == 1 else self.tables.sum(0)  # (V, C, H)
