@@ -23,12 +23,12 @@ from gru_scratch.engines.weights import LayerWeights, is_dense
 def kernel_of(cell: Cell) -> str | None:
     """The name of PyTorch's kernel that computes a cell; None where there is none."""
     step: Any = type(cell).step
-    if step is GRUEquations.step and cell.options()["reset_after"]:
+    if isinstance(cell, GRUEquations) and step is GRUEquations.step and cell.reset_after:
         return "gru"
     if step is LSTMEquations.step:
         return "lstm"
-    if step is RNNEquations.step:
-        return f"rnn_{cell.options()['nonlinearity']}"
+    if isinstance(cell, RNNEquations) and step is RNNEquations.step:
+        return f"rnn_{cell.nonlinearity}"
     return None
 
 

@@ -20,7 +20,7 @@ from gru_scratch.engines import builtin, operators, textbook
 from gru_scratch.engines.native.compiler import CompilerError
 from gru_scratch.engines.native.library import library_of
 from gru_scratch.engines.native.tracing import NotElementwiseError
-from gru_scratch.engines.torch_private import transformed
+from gru_scratch.engines.torch_private import answer_while_compiling, transformed
 from gru_scratch.engines.weights import LayerWeights
 
 Run: TypeAlias = Callable[..., tuple[Tensor, Any]]
@@ -62,7 +62,7 @@ def run_with(
     Raises:
         RuntimeError: the engine was asked for by name and cannot run this; the message says why.
     """
-    chosen = engine_for(engine, registry.key(cell), *facts(weights))
+    chosen = engine_for(engine, cell.registry_key, *facts(weights))
     if chosen == "builtin" and transformed():
         chosen = "textbook"
     return RUNS[chosen](cell, inputs, state, weights, params, masks, lengths)
@@ -92,6 +92,7 @@ def facts(weights: LayerWeights, dtype: torch.dtype | None = None) -> Situation:
     return Situation(dtype or like.dtype, like.device.type, weights.hidden_size, projected, may_round())
 
 
+@answer_while_compiling
 def may_round() -> bool:
     """:attr:`Situation.rounded`, as PyTorch is set now."""
     onednn: Any = torch.backends.mkldnn
@@ -99,6 +100,7 @@ def may_round() -> bool:
     return onednn.matmul.fp32_precision == "bf16" and bool(capabilities.get("amx_bf16"))
 
 
+@answer_while_compiling
 def engine_for(engine: str, cell: str, *situation: Any) -> str:
     """The name of the engine that runs.
 
@@ -109,11 +111,6 @@ def engine_for(engine: str, cell: str, *situation: Any) -> str:
     if engine not in ("auto", choice.engine):
         raise RuntimeError(f"engine {engine!r} cannot run this layer: {choice.reason}")
     return choice.engine
-
-
-# A compiler cannot trace these, but takes what they say while it traces.
-engine_for._dynamo_marked_constant = True  # type: ignore[attr-defined]
-may_round._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def choose(engine: str, cell: Cell, situation: Situation) -> Choice:

@@ -215,11 +215,10 @@ def run(
     tracing = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
     keep = tracing or (torch.is_grad_enabled() and any(x.requires_grad for x in tensors))
     named = [params[name] for name in cell.params], [masks[name] for name in cell.masks]
-    key = registry.key(cell)
     forward: Any = torch.ops.gru_scratch.forward
     if not (keep or torch.compiler.is_compiling()) and torch_private.comes_straight_to_kernel([*tensors, *named[1]]):
         forward = _forward  # a step of one sequence takes less time than the dispatcher
-    found = forward(engine, key, keep, inputs, *weights, lengths, list(state), *named)
+    found = forward(engine, cell.registry_key, keep, inputs, *weights, lengths, list(state), *named)
     return found[0], cell.states(*found[1 : 1 + len(state)])
 
 

@@ -23,6 +23,7 @@ from gru_scratch.cells.base import Cell, State
 from gru_scratch.engines.choice import choose, facts
 from gru_scratch.engines.fused.forward import loop_that_runs
 from gru_scratch.engines.native.steps import Steps
+from gru_scratch.engines.torch_private import has_forward_hooks
 from gru_scratch.engines.weights import LayerWeights, by_product, project
 from gru_scratch.layers.dtypes import autocasts
 from gru_scratch.layers.layer import RecurrentLayer
@@ -95,7 +96,7 @@ def can_step(model: object) -> TypeGuard[RNNModel]:
         return False
     if type(model.linear) is not nn.Linear or type(model.embedding) not in (nn.Embedding, type(None)):
         return False
-    if any(module._forward_hooks or module._forward_pre_hooks for module in model.modules()):
+    if any(map(has_forward_hooks, model.modules())):
         return False
     return not autocasts(model.linear.weight.device.type)
 

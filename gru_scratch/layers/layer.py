@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.fx import Proxy
 from torch.nn.utils.rnn import PackedSequence
 
-from gru_scratch.engines.torch_private import transformed
+from gru_scratch.engines.torch_private import is_any_autocast_enabled, transformed
 from gru_scratch.layers import onnx_graph, ragged
 from gru_scratch.layers.ragged import Ragged
 from gru_scratch.layers.runner import Runner, RunStack
@@ -33,6 +33,7 @@ class RecurrentLayer(Runner):
     input_size: int
     num_layers: int
     batch_first: bool
+    weight_ih_l0: Tensor
     check_forward_args: Any
     permute_hidden: Any
 
@@ -170,6 +171,22 @@ class RecurrentLayer(Runner):
             rows = rows.index_select(0, ragged.packed_rows(batch_sizes, len(data)).to(data.device))
         packed = PackedSequence(rows, batch_sizes, sorted_indices, unsorted_indices)
         return packed, self.permute_hidden(self._join(states), unsorted_indices)
+
+    def check_input(self, input: Tensor, batch_sizes: Tensor | None) -> None:
+        """Check the input's dtype and shape as the layers of ``torch.nn`` do, by the weights that it meets now."""
+        weight = self.weight_ih_l0
+        if input.dtype != weight.dtype and not is_any_autocast_enabled():
+            raise ValueError(
+                f"RNN input dtype ({input.dtype}) does not match weight dtype ({weight.dtype}). "
+                f"Convert input: input.to({weight.dtype}), or convert model: model.to({input.dtype})"
+            )
+        dims = 3 if batch_sizes is None else 2
+        if input.dim() != dims:
+            raise RuntimeError(f"input must have {dims} dimensions, got {input.dim()}")
+        if input.size(-1) != self.input_size:
+            raise RuntimeError(
+                f"input.size(-1) must be equal to input_size. Expected {self.input_size}, got {input.size(-1)}"
+            )
 
     def _start(self, input: Tensor, tokens: bool, batch: int, parameters: list[list[Parameters]]) -> Any:
         dtype = parameters[0][0].weights.weight_hh.dtype if tokens else input.dtype

@@ -24,9 +24,10 @@ ForwardFn = Callable[[Tensor, Any, list[Tensor]], tuple[Tensor, Any]]
 SCRATCH_FUNCTIONS: dict[str, tuple[GetParams, InitState, ForwardFn]] = {
     "rnn": (rnn.get_rnn_params, rnn.init_rnn_state, rnn.rnn),
     "gru": (gru.get_gru_params, gru.init_gru_state, gru.gru),
+    "gru_reset_after": (gru.get_gru_reset_after_params, gru.init_gru_state, gru.gru_reset_after),
     "lstm": (lstm.get_lstm_params, lstm.init_lstm_state, lstm.lstm),
 }
-"""For each of the book's cells the three functions that `RNNModelScratch` takes: parameters, initial state, forward."""
+"""For each cell in `scratch/` the three functions that `RNNModelScratch` takes: parameters, initial state, forward."""
 
 
 class RNNModelScratch:
