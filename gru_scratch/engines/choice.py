@@ -56,6 +56,7 @@ def run_with(
     params: Mapping[str, Tensor] | None = None,
     masks: Mapping[str, Tensor] | None = None,
     lengths: Tensor | None = None,
+    every: bool = False,
 ) -> tuple[Tensor, State]:
     """Run ``cell`` over a sequence by the engine of a name: the same call as :func:`gru_scratch.engines.textbook.run`.
 
@@ -65,12 +66,16 @@ def run_with(
     chosen = engine_for(engine, registry.key(cell), *facts(weights))
     if chosen == "builtin" and transformed():
         chosen = "textbook"
-    return RUNS[chosen](cell, inputs, state, weights, params, masks, lengths)
+    if not every or len(state) == 1:
+        return RUNS[chosen](cell, inputs, state, weights, params, masks, lengths)
+    if chosen == "builtin":
+        chosen = "fused"  # that kernel returns the first state alone
+    return RUNS[chosen](cell, inputs, state, weights, params, masks, lengths, every)
 
 
-def runner(engine: str) -> Run:
-    """The engine of a name, as a function to call."""
-    return partial(run_with, engine)
+def runner(engine: str, every: bool = False) -> Run:
+    """The engine of a name, as a function to call; ``every``: as for :func:`gru_scratch.engines.textbook.run`."""
+    return partial(run_with, engine, every=every)
 
 
 class Situation(NamedTuple):

@@ -13,7 +13,8 @@ from gru_scratch.engines.weights import LayerWeights
 
 LAYER_SCHEMA = (
     "str engine, str cell, bool keep, Tensor inputs, Tensor weight_ih, Tensor weight_hh, Tensor? bias_ih,"
-    " Tensor? bias_hh, Tensor? weight_hr, Tensor? lengths, Tensor[] state, Tensor[] params, Tensor[] masks"
+    " Tensor? bias_hh, Tensor? weight_hr, Tensor? lengths, Tensor[] state, Tensor[] params, Tensor[] masks,"
+    " bool every=False"
 )
 """Both take this, as :class:`Layer`."""
 
@@ -37,6 +38,8 @@ class Layer(NamedTuple):
     state: list[Tensor]
     params: list[Tensor] | None  # None: an empty list, as some compilers hand it over
     masks: list[Tensor] | None
+    every: bool = False
+    """Whether a step puts out all its states, one beside the other, or the first alone."""
 
     @property
     def weights(self) -> LayerWeights:
@@ -54,9 +57,9 @@ class Layer(NamedTuple):
         return [*self[3:10], *self.state, *(self.params or ()), *(self.masks or ())]
 
     @classmethod
-    def unflat(cls, engine: str, cell: str, keep: bool, tensors: Sequence[Tensor | None]) -> Layer:
+    def unflat(cls, engine: str, cell: str, keep: bool, every: bool, tensors: Sequence[Tensor | None]) -> Layer:
         """The inverse of :meth:`flat`."""
         the_cell = registry[cell]
         ends = list(accumulate((7, len(the_cell.states._fields), len(the_cell.params), len(the_cell.masks))))
         lists = (list(tensors[a:b]) for a, b in pairwise(ends))
-        return cls._make((engine, cell, keep, *tensors[:7], *lists))
+        return cls._make((engine, cell, keep, *tensors[:7], *lists, every))

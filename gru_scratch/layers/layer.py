@@ -6,6 +6,7 @@ Legend: ``T`` steps, ``B`` batch, ``D`` input size, ``H`` hidden size, ``P`` siz
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 import torch
@@ -99,14 +100,15 @@ class RecurrentLayer(Runner):
     ) -> Any:
         """Every state of the last layer after every step, differentiable: of an LSTM the memory cells, too.
 
-        The last layer runs on the engine "textbook". Arguments and errors are those of :meth:`forward`, without packed
-        sequences.
+        The engine is that of :meth:`forward`; but PyTorch's own kernel returns the first state alone, so where that
+        runs a cell with several states, "fused" runs its last layer. Arguments and errors are those of :meth:`forward`,
+        without packed sequences.
 
         Returns:
             A tensor in the layout of ``input``, (..., directions * (P or H)), or for a cell with several states a tuple
             of them. The first is what :meth:`forward` returns.
         """
-        every, _ = self._forward_padded(input, hx, lengths, resets, reset_to, self._run_stack_for_states)
+        every, _ = self._forward_padded(input, hx, lengths, resets, reset_to, partial(self._run_stack, every=True))
         directions = 2 if self.bidirectional else 1
         sizes = [self.proj_size or self.hidden_size, *(self.hidden_size for _ in self.cell.states._fields[1:])]
         states = torch.split(every.view(*every.shape[:-1], directions, sum(sizes)), sizes, -1)

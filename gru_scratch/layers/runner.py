@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from gru_scratch.cells.base import Cell
-from gru_scratch.engines import textbook
 from gru_scratch.engines.choice import choose, facts, runner
 from gru_scratch.engines.torch_private import transformed, under_func_transform
 from gru_scratch.engines.weights import is_dense
@@ -153,25 +152,17 @@ class Runner:
         states: Sequence[Tensor],
         parameters: list[list[Parameters]],
         batch_of: Ragged | None,
+        every: bool = False,
     ) -> tuple[Tensor, Sequence[Tensor]]:
+        """``every``: a step of the last layer puts out all its states, one beside the other."""
         drop = partial(dropout, p=self.dropout, training=self.training, masks=self.dropout_masks)
-        if torch.onnx.is_in_onnx_export() and onnx_graph.has_operator(self, inputs):
+        engine = self.engine
+        if every and torch.onnx.is_in_onnx_export():
+            engine = "textbook"  # ONNX's operators put out the first state alone: the steps are written out
+        elif torch.onnx.is_in_onnx_export() and onnx_graph.has_operator(self, inputs):
             return onnx_graph.run_stack(self, inputs, states, parameters, batch_of, drop)
-        return run_stack(runner(self.engine), self.cell, inputs, states, parameters, batch_of, self.training, drop)
-
-    def _run_stack_for_states(
-        self,
-        inputs: Tensor,
-        states: Sequence[Tensor],
-        parameters: list[list[Parameters]],
-        batch_of: Ragged | None,
-    ) -> tuple[Tensor, Sequence[Tensor]]:
-        """The same, where a step of the last layer returns all its states side by side."""
-        drop = partial(dropout, p=self.dropout, training=self.training, masks=self.dropout_masks)
-        engine = runner(self.engine)
-        return run_stack(
-            engine, self.cell, inputs, states, parameters, batch_of, self.training, drop, last=textbook.run_for_states
-        )
+        run, last = runner(engine), runner(engine, every)
+        return run_stack(run, last, self.cell, inputs, states, parameters, batch_of, self.training, drop)
 
     @property
     def _title(self) -> str:

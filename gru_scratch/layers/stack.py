@@ -37,6 +37,7 @@ class Parameters(NamedTuple):
 
 def run_stack(
     run: Run,
+    last: Run,
     cell: Cell,
     inputs: Tensor,
     states: Sequence[Tensor],
@@ -44,16 +45,15 @@ def run_stack(
     ragged: Ragged | None,
     training: bool,
     drop: Callable[[Tensor], Tensor],
-    last: Run | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Run the layers, each on the outputs of the one below.
 
     Args:
+        run: the engine; ``last``: the same, as it runs the last layer.
         inputs: (T, B, D), or token indices (T, B), zero past a sequence's end.
         states: for each state of the cell (L * directions, B, P or H).
         layers: for each layer the parameters of its directions.
         drop: the function, dropout or none, that is applied to the outputs between layers.
-        last: the engine of the last layer, where that is not ``run``.
 
     Returns:
         The last layer's outputs, (T, B, directions * (P or H)), and the final states, in the form of ``states``.
@@ -69,7 +69,7 @@ def run_stack(
             state = cell.states(*start[len(finals)])
             masks = cell.draw_masks((steps, batch, weights.hidden_size), training, weights.weight_hh)
             read = flip(inputs, rows) if backwards else inputs
-            runs = last if last is not None and depth + 1 == len(layers) else run
+            runs = last if depth + 1 == len(layers) else run
             output, final = runs(cell, read.contiguous(), state, weights, own, masks, lengths)
             outputs.append(flip(output, rows) if backwards else output)
             finals.append(final)

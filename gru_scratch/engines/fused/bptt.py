@@ -55,7 +55,7 @@ def backward(
     lengths: Tensor | None,
     states: Sequence[Tensor],
     buffers: Sequence[Tensor],
-    grad_outputs: Tensor,
+    grad_outputs: Sequence[Tensor],
     grad_state: Sequence[Tensor],
     inputs_need_grad: bool,
 ) -> Gradients:
@@ -63,7 +63,7 @@ def backward(
 
     Args:
         states, buffers: what :func:`gru_scratch.engines.fused.forward.forward` returned.
-        grad_outputs: of the outputs, (T, B, P or H).
+        grad_outputs: of the first state after every step, (T, B, P or H); or of each state, (T, B, H), too.
         grad_state: of the states after the last step, (B, P or H), (B, H), ...
         inputs_need_grad: whether to compute the inputs' gradient too.
     """
@@ -99,25 +99,26 @@ class _ReverseLoop:
         weights: LayerWeights,
         params: Mapping[str, Tensor],
         rows: list[int] | None,  # of the batch, going on at each step
-        grad_outputs: Tensor,
+        grad_outputs: Sequence[Tensor],
         grad_state: Sequence[Tensor],
     ) -> None:
         self.cell, self.weights, self.params, self.rows = cell, weights, params, rows
         self.layout = Layout(cell)
         self.grad_outputs, self.grad_state = grad_outputs, grad_state
-        self.batch = grad_outputs.shape[1]
+        self.count, self.batch = grad_outputs[0].shape[:2]
         self.d = [torch.empty_like(g, memory_format=torch.contiguous_format) for g in grad_state]
         self.spare = [torch.empty_like(d) for d in self.d]
         self.alive = 0  # rows of d that hold a gradient
-        # What the outputs add to the gradient of the state before each step, in the rows that go on.
-        self.arriving = [None, *live_rows(grad_outputs[:-1], None if rows is None else rows[1:])]
+        # What the outputs add to the gradient of each state before each step, in the rows that go on.
+        going = None if rows is None else rows[1:]
+        self.arriving = [[None, *live_rows(g[:-1], going)] for g in grad_outputs]
 
     def make_room(self, steps: int) -> None:
         """Buffers for a stretch of so many steps."""
         cell, weights, H = self.cell, self.weights, self.weights.hidden_size
         new = weights.weight_hh.new_empty
         self.D = self.layout.new(weights.weight_hh, steps, self.batch, H)
-        how = (self.batch, len(self.grad_outputs), self.rows is not None)
+        how = (self.batch, self.count, self.rows is not None)
         self.back = [Product(weight.t(), *how) for weight in by_product(cell, weights.weight_hh)]
         self.d_vectors = {name: new(self.batch, H) for name in cell.recurrence.vectors}
         self.kept: dict[str, Tensor] = {}
@@ -167,7 +168,8 @@ class _ReverseLoop:
         if rows > self.alive:
             ended = slice(self.alive, rows)
             self._bring_in(ended)
-            self.d[0][ended] += self.grad_outputs[step, ended]
+            for d, g in zip(self.d, self.grad_outputs, strict=False):
+                d[ended] += g[step, ended]
         return self.d if self.rows is None else [d[:rows] for d in self.d]
 
     def _bring_in(self, ended: slice) -> None:
@@ -227,7 +229,7 @@ class _ReverseLoop:
                     self._keep(t, (name,), (gradients[name],))
             targets = self.spare if rows is None else [spare[: self.alive] for spare in self.spare]
             for k, target in enumerate(targets):
-                base = self.arriving[start + t] if k == 0 else None
+                base = self.arriving[k][start + t] if k < len(self.arriving) else None
                 for source, slopes in direct[k]:
                     if base is None:
                         base = torch.mul(gradients[source], slopes[t], out=target)
@@ -266,8 +268,9 @@ class _ReverseLoop:
             for k, product in enumerate(products):
                 if product.vector in states:
                     self.back[k].add_to(self.spare[states.index(product.vector)][:n], D[k][t, :n].flatten(1))
-            if (arriving := self.arriving[start + t]) is not None:
-                self.spare[0][:n] += arriving
+            for spare, steps in zip(self.spare, self.arriving, strict=False):
+                if (arriving := steps[start + t]) is not None:
+                    spare[:n] += arriving
             self.d, self.spare = self.spare, self.d
 
 

@@ -120,7 +120,7 @@ def _layer_type(cell: Cell, products: int) -> type[ctypes.Structure]:
         "part": _Number,
         "meeting": _Pointer,
         **dict.fromkeys(("first_step", "column_row"), _Number),
-        "grad_output": _Pointer,
+        "grad_output": states,
         "carry": states,
         **dict.fromkeys(("columns", "temps"), _Pointer),
         "grad_param": params,

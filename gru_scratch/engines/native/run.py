@@ -91,7 +91,7 @@ def backward(
     lengths: Tensor | None,
     states: Sequence[Tensor],
     buffers: Sequence[Tensor],
-    grad_outputs: Tensor,
+    grad_outputs: Sequence[Tensor],
     grad_state: Sequence[Tensor],
     inputs_need_grad: bool,
 ) -> Gradients:
@@ -99,7 +99,7 @@ def backward(
 
     Args:
         states, buffers: what :func:`forward` returned.
-        grad_outputs: of the outputs, (T, B, H).
+        grad_outputs: of the first state after every step, (T, B, H); or of each state.
         grad_state: of the states after the last step, (B, H) each.
         inputs_need_grad: whether to compute the inputs' gradient too.
     """
@@ -111,6 +111,7 @@ def backward(
     chunk = max(1, ceil(steps / max(1, ceil(steps / most))))  # about as many steps each time
     columns = new(chunk, batch, width + ROW_PADDING)
     carry = tuple(torch.clone(g, memory_format=torch.contiguous_format) for g in grad_state)
+    arriving = [g.contiguous() for g in grad_outputs]
     count = thread_count(batch, steps, weights.weight_hh.numel())
     tables = _tables(inputs, weights, min(count, batch), width)
     found = WeightGradients(cell, plan, inputs, weights, states, slots, tables, inputs_need_grad)
@@ -123,7 +124,7 @@ def backward(
             state=states,
             slots=slots,
             packed=library.pack_backward(weights.weight_hh.contiguous()) if k == 0 else (),
-            grad_output=grad_outputs.contiguous(),
+            grad_output=arriving,
             carry=carry,
             columns=columns,
             column_row=columns.shape[-1],

@@ -146,8 +146,7 @@ def _print_backward(plan: Plan, names: Names) -> Iterator[str]:
                 read[leaf("vector_gradient", p.vector)] = f"SUM({before}, 1, 0)"
         if k == 0:
             for i, name in enumerate(names.states):
-                output = " + OUTPUT_GRADIENT" if i == 0 else ""
-                read[leaf("gradient", name)] = f"CARRIED({i}){output}{arriving.get(name, '')}"
+                read[leaf("gradient", name)] = f"CARRIED({i}) + OUTPUT_GRADIENT({i}){arriving.get(name, '')}"
         yield from _print_pass("backward", k, each, Function(names, read), multiplications, names, 0)
         count = max(1, len(each.products))
         multiply = f"backward_multiply_{k}" if each.products else "no_product"

@@ -29,6 +29,7 @@ class Problem:
     tokens: bool = False
     lengths: list[int] | None = None
     bias: bool = True
+    every: bool = False
     dtype: torch.dtype = torch.float64
 
     def __post_init__(self) -> None:
@@ -42,7 +43,8 @@ class Problem:
         self.params = {name: self.draw(*param.sizes(H), around=0.5) for name, param in self.cell.params.items()}
         self.masks = self.cell.draw_masks((T, B, H), True, self.weights.weight_hh.detach())
         self.lengths_tensor = None if self.lengths is None else torch.tensor(self.lengths)
-        self.grad_outputs = torch.randn(T, B, H, dtype=self.dtype)
+        put_out = len(self.state) if self.every else 1
+        self.grad_outputs = [torch.randn(T, B, H, dtype=self.dtype) for _ in range(put_out)]
         self.grad_state = [torch.randn(B, H, dtype=self.dtype) for _ in self.state]
 
     def draw(self, *sizes: int, around: float = 0) -> Tensor:
@@ -57,9 +59,10 @@ class Problem:
     def by_autograd(self) -> dict[str, Tensor]:
         """The outputs, the final states and all gradients, of the plain loop."""
         outputs, final = textbook.run(
-            self.cell, self.inputs, self.state, self.weights, self.params, self.masks, self.lengths_tensor
+            self.cell, self.inputs, self.state, self.weights, self.params, self.masks, self.lengths_tensor, self.every
         )
-        pairs = zip([outputs, *final], [self.grad_outputs, *self.grad_state], strict=True)
+        arriving = [torch.cat(self.grad_outputs, -1), *self.grad_state]
+        pairs = zip([outputs, *final], arriving, strict=True)
         smooth = [(y, d) for y, d in pairs if y.requires_grad]
         leaves = self.leaves()
         results, gradients = zip(*smooth, strict=True)
@@ -77,7 +80,8 @@ class Problem:
             states, buffers = run.forward(self.cell, self.inputs, self.state, *given, keep)
             last = self.lengths_tensor if self.lengths else torch.full((self.batch,), self.steps)
             final = self.cell.states(*(s[last, torch.arange(self.batch)] for s in states))
-            values = {"outputs": states[0][1:], **{f"final {name}": s for name, s in final._asdict().items()}}
+            outputs = torch.cat([s[1:] for s in states[: len(self.grad_outputs)]], -1)
+            values = {"outputs": outputs, **{f"final {name}": s for name, s in final._asdict().items()}}
             if not keep:
                 return values
             assert [tuple(b.shape) for b in buffers] == run.buffer_shapes(self.cell, self.steps, self.batch, given[0])

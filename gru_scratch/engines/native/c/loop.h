@@ -54,7 +54,7 @@ typedef struct {
     int64_t first_step;                   /* the step that columns start with */
     int64_t column_row;                   /* numbers between two rows' columns: some more than COLUMNS * H, since rows */
                                           /* a power of two apart would push each other out of the cache */
-    const REAL *grad_output;              /* (T, B, H) */
+    const REAL *grad_output[STATES];      /* (T, B, H): of each state after every step; NULL: none */
     REAL *carry[STATES];                  /* (B, H): the gradient of each state between two steps */
     REAL *columns;                        /* (steps, B, column_row): gradients of pre-activations */
     REAL *temps;                          /* (B, TEMPS, H) */
@@ -109,7 +109,7 @@ INLINE void store(REAL *to, vec value, int lanes)
 #define ADD_PARAM(k, value) WRITE(grad_param[k] + OF_ROW, READ(grad_param[k] + OF_ROW) + (value))
 /* The gradient of a new state: from the step after, by value and by product, and from the outputs. */
 #define CARRIED(k) READ(carry[k] + OF_ROW)
-#define OUTPUT_GRADIENT READ(grad_output + at->place)
+#define OUTPUT_GRADIENT(k) (at->layer->grad_output[k] ? READ(grad_output[k] + at->place) : v_set(0))
 #define RETURNED(before) (at->last ? v_set(0) : SUM(before, 1, 0))
 
 INLINE At locate(const Layer *l, int64_t t, int64_t row, int64_t unit)
