@@ -120,7 +120,9 @@ def _print_forward(plan: Plan, names: Names) -> Iterator[str]:
         multiply = f"forward_multiply_{k}" if each.products else "no_product"
         room = _room(gates, before)
         steps.append(f"    pass(l, t, first, end, keep, 0, {gates}, {multiply}, forward_{k}, {room});")
-        kept.update({value: f"{READ_AGAIN[kind]}({_index(names, kind, name)})" for kind, name, value in each.outputs})
+        for kind, name, value in each.outputs:
+            if kind == "new" or int(name) < plan.crossing:  # the other slots are filled where backward will follow
+                kept[value] = f"{READ_AGAIN[kind]}({_index(names, kind, name)})"
     yield from ("", f"static void forward_step({STEP}, int keep)", "{", *steps, "}")
 
 

@@ -64,7 +64,7 @@ def test_tokens_of_a_large_vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
     Problem(LSTMEquations(), steps=1, batch=2, tokens=True).check()
 
 
-@pytest.mark.parametrize("cell", [LSTMEquations(), GRUEquations(False)], ids=repr)
+@pytest.mark.parametrize("cell", ELEMENTWISE, ids=repr)
 def test_what_is_kept_for_backward_changes_no_value(cell: Cell) -> None:
     problem = Problem(cell)
     kept, not_kept = problem.by_native(), problem.by_native(keep=False)
