@@ -20,6 +20,7 @@ from gru_scratch.engines import builtin, operators, textbook
 from gru_scratch.engines.native.compiler import CompilerError
 from gru_scratch.engines.native.library import library_of
 from gru_scratch.engines.native.tracing import NotElementwiseError
+from gru_scratch.engines.segments import by_segments
 from gru_scratch.engines.torch_private import transformed
 from gru_scratch.engines.weights import LayerWeights
 
@@ -30,7 +31,7 @@ RUNS: Mapping[str, Run] = {
     "native": operators.native,
     "fused": operators.fused,
     "textbook": textbook.run,
-    "builtin": builtin.run,
+    "builtin": by_segments(builtin.run),
 }
 
 ROUNDED_PAYS = 512
@@ -57,6 +58,8 @@ def run_with(
     masks: Mapping[str, Tensor] | None = None,
     lengths: Tensor | None = None,
     every: bool = False,
+    resets: Tensor | None = None,
+    fresh: State | None = None,
 ) -> tuple[Tensor, State]:
     """Run ``cell`` over a sequence by the engine of a name: the same call as :func:`gru_scratch.engines.textbook.run`.
 
@@ -66,11 +69,10 @@ def run_with(
     chosen = engine_for(engine, registry.key(cell), *facts(weights))
     if chosen == "builtin" and transformed():
         chosen = "textbook"
-    if not every or len(state) == 1:
-        return RUNS[chosen](cell, inputs, state, weights, params, masks, lengths)
-    if chosen == "builtin":
+    every = every and len(state) > 1
+    if chosen == "builtin" and every:
         chosen = "fused"  # that kernel returns the first state alone
-    return RUNS[chosen](cell, inputs, state, weights, params, masks, lengths, every)
+    return RUNS[chosen](cell, inputs, state, weights, params, masks, lengths, every, resets, fresh)
 
 
 def runner(engine: str, every: bool = False) -> Run:

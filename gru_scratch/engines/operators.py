@@ -24,6 +24,7 @@ from gru_scratch.engines.fused.forward import buffer_shapes as fused_buffer_shap
 from gru_scratch.engines.fused.forward import forward as fused_forward
 from gru_scratch.engines.native import run as native_run
 from gru_scratch.engines.operands import GRADIENT_SCHEMA, LAYER_SCHEMA, Layer
+from gru_scratch.engines.segments import by_segments
 from gru_scratch.engines.weights import LayerWeights
 
 
@@ -51,8 +52,11 @@ def _forward(*args: Any) -> list[Tensor]:
     cell, params, masks = layer.named()
     lengths = layer.lengths
     run = KERNELS[layer.engine].forward
+    anew = () if layer.resets is None else (layer.resets, layer.fresh)
     with torch_private.within_kernel(layer.inputs.device.type):
-        states, buffers = run(cell, layer.inputs, tuple(layer.state), layer.weights, params, masks, lengths, layer.keep)
+        states, buffers = run(
+            cell, layer.inputs, tuple(layer.state), layer.weights, params, masks, lengths, layer.keep, *anew
+        )
     if layer.every:
         outputs = torch.cat([s[1:] for s in states], -1)
     else:  # no view: the caller may detach it in place
@@ -81,7 +85,7 @@ def _forward_shapes(*args: Any) -> list[Tensor]:
 def _backward(
     inputs_need_grad: bool, grad_outputs: Tensor, grad_state: list[Tensor], kept: list[Tensor], *args: Any
 ) -> list[Tensor]:
-    """The gradients in the order of :meth:`Layer.flat`, without lengths and masks; empty where there is nothing."""
+    """The gradients in the order of :meth:`Layer.flat`, but of lengths, resets and masks; empty where there is none."""
     layer = Layer(*args)
     cell, params, masks = layer.named()
     states, buffers = kept[: len(layer.state)], kept[len(layer.state) :]
@@ -98,9 +102,10 @@ def _backward(
             grad_outputs.split(_output_sizes(layer), -1),
             grad_state,
             inputs_need_grad,
+            *(() if layer.resets is None else (layer.resets, layer.fresh)),
         )
     weights = [d if w is not None else None for w, d in zip(layer.weights, found.weights, strict=True)]
-    gradients = (found.inputs, *weights, *found.state, *(found.params[name] for name in cell.params))
+    gradients = (found.inputs, *weights, *found.state, *found.fresh, *(found.params[name] for name in cell.params))
     return [grad_outputs.new_empty(0) if d is None else d for d in gradients]
 
 
@@ -108,7 +113,8 @@ def _backward_shapes(
     inputs_need_grad: bool, grad_outputs: Tensor, grad_state: list[Tensor], kept: list[Tensor], *args: Any
 ) -> list[Tensor]:
     layer = Layer(*args)
-    wanted = (layer.inputs if inputs_need_grad else None, *layer.weights, *layer.state, *(layer.params or ()))
+    others = (*layer.state, *(layer.fresh or ()), *(layer.params or ()))
+    wanted = (layer.inputs if inputs_need_grad else None, *layer.weights, *others)
     return [grad_outputs.new_empty(0 if x is None else x.shape) for x in wanted]
 
 
@@ -152,7 +158,7 @@ class _Differentiable(torch.autograd.Function):
             )
         d_weights = [d if w is not None else None for w, d in zip(layer.weights, found[1:6], strict=True)]
         d_inputs = found[0] if inputs_need_grad else None
-        return None, None, None, None, d_inputs, *d_weights, None, *found[6:], *(None for _ in layer.masks or ())
+        return None, None, None, None, d_inputs, *d_weights, None, None, *found[6:], *(None for _ in layer.masks or ())
 
 
 def _below_autograd(operator: Any, kernel: Any, *args: Any) -> Any:
@@ -171,7 +177,16 @@ def _backward_of_textbook(layer: Layer, grads: Sequence[Tensor], wanted: Sequenc
     alias = Layer.unflat(layer.engine, layer.cell, True, layer.every, aliases)
     cell, params, masks = alias.named()
     outputs, final = textbook.run(
-        cell, alias.inputs, cell.states(*alias.state), alias.weights, params, masks, alias.lengths, layer.every
+        cell,
+        alias.inputs,
+        cell.states(*alias.state),
+        alias.weights,
+        params,
+        masks,
+        alias.lengths,
+        layer.every,
+        alias.resets,
+        None if alias.resets is None else cell.states(*alias.fresh or ()),
     )
     reached = [(y, g) for y, g in zip((outputs, *final), grads, strict=True) if y.requires_grad]
     read, arriving = zip(*reached, strict=True)
@@ -209,6 +224,8 @@ def run(
     masks: Mapping[str, Tensor] | None = None,
     lengths: Tensor | None = None,
     every: bool = False,
+    resets: Tensor | None = None,
+    fresh: State | None = None,
 ) -> tuple[Tensor, State]:
     """Run ``cell`` over a sequence: the same call, and the same results, as :func:`gru_scratch.engines.textbook.run`.
 
@@ -217,10 +234,11 @@ def run(
     ``torch.export`` is told a length, so that what it saves needs none of this package's operators.
     """
     params, masks = params or {}, masks or {}
-    tensors = [inputs, *state, *(w for w in weights if w is not None), *params.values()]
+    anew = () if fresh is None else tuple(fresh)
+    tensors = [inputs, *state, *anew, *(w for w in weights if w is not None), *params.values()]
     served = not (torch_private.transformed() and (torch.compiler.is_compiling() or _concerned(tensors)))
     if not served or weights.weight_hh.is_complex() or _is_exported_at(inputs.shape[0]):
-        return textbook.run(cell, inputs, state, weights, params, masks, lengths, every)
+        return textbook.run(cell, inputs, state, weights, params, masks, lengths, every, resets, fresh)
     tracing = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
     keep = tracing or (torch.is_grad_enabled() and any(x.requires_grad for x in tensors))
     named = [params[name] for name in cell.params], [masks[name] for name in cell.masks]
@@ -228,11 +246,11 @@ def run(
     forward: Any = torch.ops.gru_scratch.forward
     if not (keep or torch.compiler.is_compiling()) and torch_private.comes_straight_to_kernel([*tensors, *named[1]]):
         forward = _forward  # a step of one sequence takes less time than the dispatcher
-    found = forward(engine, key, keep, inputs, *weights, lengths, list(state), *named, every)
+    found = forward(engine, key, keep, every, inputs, *weights, lengths, resets, list(state), list(anew), *named)
     return found[0], cell.states(*found[1 : 1 + len(state)])
 
 
-fused = partial(run, "fused")
+fused = by_segments(partial(run, "fused"))
 native = partial(run, "native")
 
 

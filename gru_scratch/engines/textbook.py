@@ -52,6 +52,8 @@ def run(
     masks: Mapping[str, Tensor] | None = None,
     lengths: Tensor | None = None,
     every: bool = False,
+    resets: Tensor | None = None,
+    fresh: State | None = None,
     observe: Observer | None = None,
 ) -> tuple[Tensor, State]:
     """Run ``cell`` over a sequence, step by step.
@@ -65,6 +67,7 @@ def run(
         masks: what ``cell.draw_masks`` drew, (T, B, H) each.
         lengths: (B,), or None: past its length a sequence's outputs are zero and its state stays.
         every: whether a step puts out all its states, one beside the other, or the first alone.
+        resets: booleans (T, B), where a sequence starts a step from its ``fresh`` state; None: nowhere.
         observe: called after every step.
 
     Returns:
@@ -75,6 +78,9 @@ def run(
     x_all = project(inputs, weights)
     outputs = []
     for t, x_t in enumerate(x_all.unbind(0)):
+        if resets is not None:
+            anew = resets[t].unsqueeze(-1)  # (B, 1)
+            state = type(state)(*(torch.where(anew, f, s) for f, s in zip(fresh, state, strict=True)))  # type: ignore[arg-type]
         extras = {**(params or {}), **{name: mask[t] for name, mask in (masks or {}).items()}}
         new, gates = cell.step(cell.name_x(x_t), W, state, **extras)
         if weights.weight_hr is not None:

@@ -16,9 +16,8 @@ from torch.nn.utils.rnn import PackedSequence
 
 from gru_scratch.engines.torch_private import transformed
 from gru_scratch.layers import onnx_graph, ragged
-from gru_scratch.layers.ragged import Ragged
+from gru_scratch.layers.ragged import Ragged, Resets
 from gru_scratch.layers.runner import Runner, RunStack
-from gru_scratch.layers.segments import check_resets, cut
 from gru_scratch.layers.stack import Parameters
 from gru_scratch.layers.standins import as_leaf
 
@@ -137,17 +136,17 @@ class RecurrentLayer(Runner):
         states = self._split(hx)
         if lengths is not None:
             lengths = ragged.check_lengths(lengths, batch, inputs.shape[0], input.device)
+        anew = None
         if resets is not None:
-            resets = check_resets(resets, batch, inputs.shape[0], self.batch_first, batched)
-        if resets is not None and (lengths is None or bool(lengths.any())):
+            resets = ragged.check_resets(resets, batch, inputs.shape[0], self.batch_first, batched)
             fresh = states
             if _checked(reset_to) == "zero":
                 fresh = self._split(self._start(input, tokens, batch, parameters))
-            outputs, states = self._run_segments(input, states, fresh, parameters, cut(resets, lengths), run)
-        elif lengths is not None:
-            outputs, states = self._run_ragged(input, states, parameters, lengths, run)
+            anew = Resets(resets, fresh)
+        if lengths is not None:
+            outputs, states = self._run_ragged(input, states, parameters, lengths, run, anew)
         else:
-            outputs, states = self._run(inputs, states, parameters, run)
+            outputs, states = self._run(inputs, states, parameters, run, anew=anew)
         if not batched:
             return outputs.squeeze(1), self._join([s.squeeze(1) for s in states])
         return _batch_first(outputs) if self.batch_first else outputs, self._join(states)

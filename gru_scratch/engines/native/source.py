@@ -146,10 +146,13 @@ def _print_backward(plan: Plan, names: Names) -> Iterator[str]:
                 arriving[p.vector] = f" + RETURNED({before})"
             else:
                 read[leaf("vector_gradient", p.vector)] = f"SUM({before}, 1, 0)"
+        opening = []
         if k == 0:
             for i, name in enumerate(names.states):
-                read[leaf("gradient", name)] = f"CARRIED({i}) + OUTPUT_GRADIENT({i}){arriving.get(name, '')}"
-        yield from _print_pass("backward", k, each, Function(names, read), multiplications, names, 0)
+                gradient = f"{i}, CARRIED({i}){arriving.get(name, '')}"
+                opening.append(f"    ADD_FRESH({gradient});")
+                read[leaf("gradient", name)] = f"ARRIVED({gradient}) + OUTPUT_GRADIENT({i})"
+        yield from _print_pass("backward", k, each, Function(names, read), multiplications, names, 0, opening)
         count = max(1, len(each.products))
         multiply = f"backward_multiply_{k}" if each.products else "no_product"
         first_pass = k == 0 and each.products
@@ -181,13 +184,14 @@ def _print_pass(
     multiplications: Sequence[str],
     names: Names,
     always: int,
+    opening: Sequence[str] = (),
 ) -> Iterator[str]:
     if multiplications:
         name = f"{direction}_multiply_{k}"
         yield ""
         yield f"INLINE void {name}(const Layer *l, int64_t t, int64_t row, int count, int64_t tile, vec *sums)"
         yield from ("{", *multiplications, "}")
-    yield from ("", f"INLINE void {direction}_{k}(const At *at)", "{")
+    yield from ("", f"INLINE void {direction}_{k}(const At *at)", "{", *opening)
     yield from function.lines(each.outputs)
     yield from (*_stores(function, each.outputs, names, always), "}")
 

@@ -149,7 +149,8 @@ def problems(draw_from: st.DrawFn) -> Problem:
         values += 3
     recipe = Recipe(states, draw.randrange(3), tuple(gates), tuple(expression(draw, values, 4) for _ in range(states)))
     lengths = draw_from(st.none() | st.just([3, 3, 2, 1, 1]))
-    return Problem(Drawn(recipe), 3, 5, 6, draw_from(st.booleans()), lengths, every=draw_from(st.booleans()))
+    tokens, every, resets = (draw_from(st.booleans()) for _ in range(3))
+    return Problem(Drawn(recipe), 3, 5, 6, tokens, lengths, every=every, resets=resets)
 
 
 @settings(max_examples=8)
