@@ -24,7 +24,6 @@ from gru_scratch.engines.fused.forward import buffer_shapes as fused_buffer_shap
 from gru_scratch.engines.fused.forward import forward as fused_forward
 from gru_scratch.engines.native import run as native_run
 from gru_scratch.engines.operands import GRADIENT_SCHEMA, LAYER_SCHEMA, Layer
-from gru_scratch.engines.segments import by_segments
 from gru_scratch.engines.weights import LayerWeights
 
 
@@ -250,7 +249,7 @@ def run(
     return found[0], cell.states(*found[1 : 1 + len(state)])
 
 
-fused = by_segments(partial(run, "fused"))
+fused = partial(run, "fused")
 native = partial(run, "native")
 
 
