@@ -17,7 +17,7 @@ from gru_scratch.cli.summary import print_header, print_result
 from gru_scratch.generate.continuation import samples
 from gru_scratch.studies.gradients.watch import watch_run
 from gru_scratch.studies.results import plain
-from gru_scratch.training.build import build_model, find_cell_file
+from gru_scratch.training.build import build_model, find_cell_file, reset_token
 from gru_scratch.training.config import TrainConfig
 from gru_scratch.training.data import RunText, read_run_text
 from gru_scratch.training.engine import kept_engine
@@ -44,7 +44,7 @@ def train_together(config: TrainConfig, resumed: Path | None, device: torch.devi
         print(f"note: {text.source.notice}", file=sys.stderr)
     torch.manual_seed(config.seed)
     cell_file = find_cell_file(config)
-    model = build_model(config, len(text.vocab), device, cell_file)
+    model = build_model(config, len(text.vocab), device, cell_file, reset_token(config, text.vocab))
     kept = None if before is None else kept_engine(config, before)
     trainer = Trainer(TextTask(config, model, text, device, cell_file, processes, kept))
     if config.threads == "auto":

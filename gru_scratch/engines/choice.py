@@ -20,6 +20,7 @@ from gru_scratch.engines import builtin, operators, textbook
 from gru_scratch.engines.native.compiler import CompilerError
 from gru_scratch.engines.native.library import library_of
 from gru_scratch.engines.native.tracing import NotElementwiseError
+from gru_scratch.engines.segments import by_segments
 from gru_scratch.engines.torch_private import answer_while_compiling, transformed
 from gru_scratch.engines.weights import LayerWeights
 
@@ -30,7 +31,7 @@ RUNS: Mapping[str, Run] = {
     "native": operators.native,
     "fused": operators.fused,
     "textbook": textbook.run,
-    "builtin": builtin.run,
+    "builtin": by_segments(builtin.run),
 }
 
 ROUNDED_PAYS = 512
@@ -56,6 +57,9 @@ def run_with(
     params: Mapping[str, Tensor] | None = None,
     masks: Mapping[str, Tensor] | None = None,
     lengths: Tensor | None = None,
+    every: bool = False,
+    resets: Tensor | None = None,
+    fresh: State | None = None,
 ) -> tuple[Tensor, State]:
     """Run ``cell`` over a sequence by the engine of a name: the same call as :func:`gru_scratch.engines.textbook.run`.
 
@@ -65,12 +69,15 @@ def run_with(
     chosen = engine_for(engine, cell.registry_key, *facts(weights))
     if chosen == "builtin" and transformed():
         chosen = "textbook"
-    return RUNS[chosen](cell, inputs, state, weights, params, masks, lengths)
+    every = every and len(state) > 1
+    if chosen == "builtin" and every:
+        chosen = "fused"  # that kernel returns the first state alone
+    return RUNS[chosen](cell, inputs, state, weights, params, masks, lengths, every, resets, fresh)
 
 
-def runner(engine: str) -> Run:
-    """The engine of a name, as a function to call."""
-    return partial(run_with, engine)
+def runner(engine: str, every: bool = False) -> Run:
+    """The engine of a name, as a function to call; ``every``: as for :func:`gru_scratch.engines.textbook.run`."""
+    return partial(run_with, engine, every=every)
 
 
 class Situation(NamedTuple):

@@ -6,6 +6,7 @@ Legend: ``T`` steps, ``B`` batch, ``D`` input size, ``H`` hidden size, ``P`` siz
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 import torch
@@ -15,9 +16,8 @@ from torch.nn.utils.rnn import PackedSequence
 
 from gru_scratch.engines.torch_private import is_any_autocast_enabled, transformed
 from gru_scratch.layers import onnx_graph, ragged
-from gru_scratch.layers.ragged import Ragged
+from gru_scratch.layers.ragged import Ragged, Resets
 from gru_scratch.layers.runner import Runner, RunStack
-from gru_scratch.layers.segments import check_resets, cut
 from gru_scratch.layers.stack import Parameters
 from gru_scratch.layers.standins import as_leaf
 
@@ -100,14 +100,15 @@ class RecurrentLayer(Runner):
     ) -> Any:
         """Every state of the last layer after every step, differentiable: of an LSTM the memory cells, too.
 
-        The last layer runs on the engine "textbook". Arguments and errors are those of :meth:`forward`, without packed
-        sequences.
+        The engine is that of :meth:`forward`; but PyTorch's own kernel returns the first state alone, so where that
+        runs a cell with several states, "fused" runs its last layer. Arguments and errors are those of :meth:`forward`,
+        without packed sequences.
 
         Returns:
             A tensor in the layout of ``input``, (..., directions * (P or H)), or for a cell with several states a tuple
             of them. The first is what :meth:`forward` returns.
         """
-        every, _ = self._forward_padded(input, hx, lengths, resets, reset_to, self._run_stack_for_states)
+        every, _ = self._forward_padded(input, hx, lengths, resets, reset_to, partial(self._run_stack, every=True))
         directions = 2 if self.bidirectional else 1
         sizes = [self.proj_size or self.hidden_size, *(self.hidden_size for _ in self.cell.states._fields[1:])]
         states = torch.split(every.view(*every.shape[:-1], directions, sum(sizes)), sizes, -1)
@@ -136,17 +137,17 @@ class RecurrentLayer(Runner):
         states = self._split(hx)
         if lengths is not None:
             lengths = ragged.check_lengths(lengths, batch, inputs.shape[0], input.device)
+        anew = None
         if resets is not None:
-            resets = check_resets(resets, batch, inputs.shape[0], self.batch_first, batched)
-        if resets is not None and (lengths is None or bool(lengths.any())):
+            resets = ragged.check_resets(resets, batch, inputs.shape[0], self.batch_first, batched)
             fresh = states
             if _checked(reset_to) == "zero":
                 fresh = self._split(self._start(input, tokens, batch, parameters))
-            outputs, states = self._run_segments(input, states, fresh, parameters, cut(resets, lengths), run)
-        elif lengths is not None:
-            outputs, states = self._run_ragged(input, states, parameters, lengths, run)
+            anew = Resets(resets, fresh)
+        if lengths is not None:
+            outputs, states = self._run_ragged(input, states, parameters, lengths, run, anew)
         else:
-            outputs, states = self._run(inputs, states, parameters, run)
+            outputs, states = self._run(inputs, states, parameters, run, anew=anew)
         if not batched:
             return outputs.squeeze(1), self._join([s.squeeze(1) for s in states])
         return _batch_first(outputs) if self.batch_first else outputs, self._join(states)

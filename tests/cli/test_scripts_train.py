@@ -78,6 +78,21 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(in_process: R
     assert losses("c", 2) != losses("a2", 1)
 
 
+def test_a_run_whose_state_is_cleared_at_a_separator(in_process: RunScript) -> None:
+    Path("lines.txt").write_text("so it was\nand here\nwe are\n" * 30)
+    options = [*SMALL, "--reset-at", r"\n", "--out", "run"]
+    assert in_process("train", "--text", "lines.txt", "--epochs", 2, *options)[0] == 0
+    assert json.loads(Path("run/config.json").read_text())["options"]["reset_at"] == r"\n"
+    assert in_process("train", "--resume", "run", "--epochs", 3)[0] == 0
+    status, out, err = in_process("generate", "run", "--prefix", "so it was\nw", "--length", 5)
+    assert (status, err) == (0, "")
+    _, alone, _ = in_process("generate", "run", "--prefix", "\nw", "--length", 5)
+    assert out == f"so it was{alone}"
+    status, _, err = in_process("explore", "run", "--text", "so it was")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "the model clears its state inside a text (reset_at)" in err
+
+
 def test_help_names_every_option_with_its_default(in_process: RunScript) -> None:
     status, out, _ = in_process("train", "--help")
     assert status == 0
@@ -118,6 +133,8 @@ BAD_OPTIONS = [
         ["--text", "short.txt"],
         "short.txt: the text is too short: it has 20 tokens, and one batch of 32 sequences of 35 steps needs 1156",
     ),
+    (["--reset-at", "é"], "reset_at must be one token of the text's vocabulary, received 'é'"),
+    (["--reset-at", "a", "--engine", "builtin"], "engine builtin cannot clear a state inside a sequence"),
     (["--out", "taken"], "the run folder taken is not empty"),
     (["--out", "short.txt"], "cannot make the run folder short.txt: File exists"),
 ]
