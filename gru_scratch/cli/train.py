@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import sys
 from dataclasses import asdict
 from functools import partial
@@ -26,9 +25,8 @@ from gru_scratch.training.folder import read_state, save_test
 from gru_scratch.training.processes import Processes
 from gru_scratch.training.schedule import Bound
 from gru_scratch.training.text_task import TextTask
-from gru_scratch.training.threads import fastest_threads, limit_threads
+from gru_scratch.training.threads import settle_threads
 from gru_scratch.training.trainer import Trainer
-from gru_scratch.training.update import named_parameters
 
 
 def main(given: Run[TrainConfig]) -> int:
@@ -47,9 +45,7 @@ def train_together(config: TrainConfig, resumed: Path | None, device: torch.devi
     model = build_model(config, len(text.vocab), device, cell_file, reset_token(config, text.vocab))
     kept = None if before is None else kept_engine(config, before)
     trainer = Trainer(TextTask(config, model, text, device, cell_file, processes, kept))
-    if config.threads == "auto":
-        kept_threads = None if before is None else before.get("threads")
-        limit_threads("auto", kept_threads or measured_threads(trainer.task))
+    settle_threads(trainer.task, before)
     with claimed_folder(config, resumed, processes) as folder:
         if resumed is not None:
             trainer.restore(read_state(resumed))
@@ -74,16 +70,6 @@ def read_text_once(config: TrainConfig, processes: Processes, planned: Bound | N
         text = read_run_text(config, progress, planned)
     processes.wait()
     return text
-
-
-def measured_threads(task: TextTask) -> int:
-    """One thread or all, whichever makes an update of this run sooner; the run stays as it is."""
-    batch = task.epoch(random.Random(0))[0]
-    with torch.random.fork_rng(devices=[]):
-        count = fastest_threads(lambda: torch.autograd.backward(task.loss(batch, ()).mean), torch.get_num_threads())
-    for _, param in named_parameters(task.model):
-        param.grad = None
-    return count
 
 
 class TextSession(Session[TextTask]):

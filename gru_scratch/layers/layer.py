@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch import Tensor
 from torch.fx import Proxy
+from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 
 from gru_scratch.engines.torch_private import is_any_autocast_enabled, transformed
@@ -22,6 +23,9 @@ from gru_scratch.layers.stack import Parameters
 from gru_scratch.layers.standins import as_leaf
 
 ResetTo: TypeAlias = Literal["zero", "hx"]
+
+USES_OF_A_ROW = 2
+"""How often each token of the vocabulary has to occur in a batch, on average, for products by vocabulary to pay."""
 
 TOKEN_TYPES = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
@@ -89,6 +93,30 @@ class RecurrentLayer(Runner):
             return self._forward_packed(input, hx)
         return self._forward_padded(input, hx, lengths, resets, reset_to, self._run_stack)
 
+    def read_tokens(
+        self,
+        tokens: Tensor,
+        embedding: Tensor,
+        hx: Any = None,
+        *,
+        lengths: Tensor | Sequence[int] | None = None,
+    ) -> tuple[Tensor, Any]:
+        """Run the layer on the embeddings of tokens: the same as ``layer(F.embedding(tokens, embedding), hx)``.
+
+        Where tokens occur many times, the engine "native" multiplies the weights with each row of the embedding once,
+        not with that of each token.
+
+        Args:
+            tokens: indices (T, B), or (B, T) with ``batch_first``.
+            embedding: (V, D), a row for each token of the vocabulary.
+
+        Returns and raises what :meth:`forward` does.
+        """
+        often = tokens.device.type == "cpu" and USES_OF_A_ROW * len(embedding) <= tokens.numel()
+        if not (often and self.explain_engine(embedding).startswith("native:")):
+            return self.forward(F.embedding(tokens, embedding), hx, lengths=lengths)
+        return self._forward_padded(tokens, hx, lengths, None, "zero", self._run_stack, embedding)
+
     def all_states(
         self,
         input: Tensor,
@@ -122,9 +150,12 @@ class RecurrentLayer(Runner):
         resets: Tensor | None,
         reset_to: ResetTo,
         run: RunStack,
+        embedding: Tensor | None = None,
     ) -> tuple[Tensor, Any]:
         """Check the input, run the layers, and return the outputs in the layout of the input."""
         parameters = self._parameters_of_a_call()
+        if embedding is not None:
+            parameters[0] = [each.of_tokens(embedding) for each in parameters[0]]
         tokens = input.dim() < 3 and input.dtype in TOKEN_TYPES
         batched = input.dim() == 3 - tokens
         if not batched:
@@ -133,7 +164,7 @@ class RecurrentLayer(Runner):
         inputs = input.transpose(0, 1) if self.batch_first else input  # (T, B, ...)
         batch = inputs.shape[1]
         hx = self._start(input, tokens, batch, parameters) if hx is None else self._with_batch(hx, batched)
-        self.check_forward_args(_as_one_hot(input, parameters) if tokens else input, hx, None)
+        self.check_forward_args(self._as_one_hot(input, parameters) if tokens else input, hx, None)
         states = self._split(hx)
         if lengths is not None:
             lengths = ragged.check_lengths(lengths, batch, inputs.shape[0], input.device)
@@ -162,7 +193,7 @@ class RecurrentLayer(Runner):
             hx = self._start(data, tokens, len(lengths), parameters)
         else:
             hx = self.permute_hidden(hx, sorted_indices)
-        self.check_forward_args(_as_one_hot(data, parameters) if tokens else data, hx, batch_sizes)
+        self.check_forward_args(self._as_one_hot(data, parameters) if tokens else data, hx, batch_sizes)
         places = ragged.padded_rows(batch_sizes, lengths).to(data.device)
         inputs = data.index_select(0, places).view(len(batch_sizes), len(lengths), *data.shape[1:])
         batch_of = None if len(places) == len(data) else Ragged(lengths.to(data.device), None, None)
@@ -193,6 +224,10 @@ class RecurrentLayer(Runner):
         dtype = parameters[0][0].weights.weight_hh.dtype if tokens else input.dtype
         return self.initial_state(batch, device=input.device, dtype=dtype)
 
+    def _as_one_hot(self, tokens: Tensor, parameters: list[list[Parameters]]) -> Tensor:
+        """A tensor for checks with the shape and dtype of what tokens stand for, which takes no memory."""
+        return parameters[0][0].weights.weight_hh.new_empty(1).expand(*tokens.shape, self.input_size)
+
     def _check_one_sequence(self, input: Tensor, tokens: bool, lengths: Any) -> None:
         if input.dim() != 2 - tokens:
             noun = " tensor" if self._title == "RNN" else ""
@@ -216,12 +251,6 @@ class RecurrentLayer(Runner):
 def _batch_first(outputs: Tensor) -> Tensor:
     """(T, B, ...) → (B, T, ...): in place, as nn.GRU does it, since a view could not be detached in place."""
     return outputs.transpose(0, 1) if transformed() else outputs.transpose_(0, 1)
-
-
-def _as_one_hot(tokens: Tensor, parameters: list[list[Parameters]]) -> Tensor:
-    """A tensor for checks with the shape and dtype of the one-hot vectors, which takes no memory."""
-    weight = parameters[0][0].weights.weight_ih
-    return weight.new_empty(1).expand(*tokens.shape, weight.shape[1])
 
 
 def _checked(reset_to: str) -> str:

@@ -114,7 +114,7 @@ class Runner:
         check_devices(inputs, states, weight)
         dense = is_dense(inputs)
         if not dense:
-            inputs = _check_tokens(inputs, self.input_size)
+            inputs = _check_tokens(inputs, parameters[0][0].weights.weight_ih.shape[1])
         low = autocast_type(inputs, states, weight)
         if low is None:
             check_types(inputs, states, weight)

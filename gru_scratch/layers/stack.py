@@ -29,6 +29,11 @@ class Parameters(NamedTuple):
         weights = LayerWeights(*(None if w is None else w.to(dtype) for w in self.weights))  # type: ignore[arg-type]
         return Parameters(weights, {name: value.to(dtype) for name, value in self.own.items()})
 
+    def of_tokens(self, embedding: Tensor) -> Parameters:
+        """The same for token indices, each of which stands for its row of the embedding (V, D)."""
+        by_token = embedding @ self.weights.weight_ih.t()  # (V, G * H)
+        return self._replace(weights=self.weights._replace(weight_ih=by_token.t()))
+
     def drop(self, p: float) -> Parameters:
         """The same, with each recurrent weight zeroed with probability ``p`` and the others divided by 1 - p."""
         weight_hh = self.weights.weight_hh

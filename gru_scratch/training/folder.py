@@ -27,8 +27,8 @@ from torch import Tensor, nn
 
 from gru_scratch.cells import CellFile, is_path
 from gru_scratch.engines.names import Engine
-from gru_scratch.text.corpus import TextPath
 from gru_scratch.text.files import Lock, make_empty, make_folder, write_atomically
+from gru_scratch.text.reading import TextPath
 from gru_scratch.text.vocab import Vocab
 from gru_scratch.training.build import Model, build_model, reset_token, set_weights
 from gru_scratch.training.checkpoint import (
