@@ -1,4 +1,4 @@
-"""Forecast a series with recurrent networks, and see whether they beat a straight line.
+"""Forecast a series with recurrent networks, and see whether they beat a linear model.
 
 python scripts/forecast.py --quick
 python scripts/forecast.py --csv prices.csv --column close

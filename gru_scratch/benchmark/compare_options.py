@@ -90,7 +90,7 @@ class CompareArguments:
             raise ValueError("expected at least one cell, received none")
         for name, needed in (("sizes", "sweep"), ("only", "six_settings")):
             if getattr(self, name) and not getattr(self, needed):
-                raise ValueError(f"--{name} says nothing without --{needed.replace('_', '-')}")
+                raise ValueError(f"--{name} has no effect without --{needed.replace('_', '-')}")
         if least := [size for size in self.sizes if size < 1]:
             raise ValueError(f"sizes must be at least 1, received {least[0]}")
         if self.seconds is not None and not (math.isfinite(self.seconds) and self.seconds >= 0):

@@ -16,7 +16,7 @@ TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-4}
 """Rounding moves no number by more than this part of the largest in its tensor; a wrong equation does."""
 
 SHARE = 0.01
-
+"""See :func:`differences`."""
 Values = Mapping[str, Tensor]
 """What a program computed, by name: the loss, and the gradient of each parameter."""
 
@@ -57,7 +57,7 @@ class Row:
     """Bytes."""
     note: str = ""
     refused: bool = False
-    """Whether it failed, or computed something else than the base."""
+    """Whether it failed, or computed other values than the base."""
 
     @property
     def median(self) -> float:
@@ -102,7 +102,7 @@ class Method:
 def differences(found: Values, expected: Values) -> dict[str, float]:
     """For each name the largest difference between two tensors, over the largest magnitude in the expected one.
 
-    A gradient in which all cancels is no yardstick: no scale is less than SHARE of the largest of all gradients.
+    A gradient whose terms cancel is too small to compare with: no scale is less than SHARE of the largest gradient.
     What only one of the two has, or has in another shape, and what is no number, differs infinitely.
     """
     sizes = {name: value.double().abs().max().item() for name, value in expected.items()}

@@ -1,7 +1,7 @@
 """From the book's loop to native code, a step at a time: what each is worth.
 
-Every rung computes the same from the same parameters. The engine has no switches for what it does: a rung takes a part
-away from outside, by a cell that lacks its derivative, or by a name of the engine's that is put back after.
+Every rung computes the same from the same parameters. The engines have no switches for their parts: a rung takes a part
+away from outside, by a cell without its derivative, or by replacing a name in an engine's modules while it runs.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def step_by_step(cell: Cell, inputs: Tensor, state: Any, *weights: Any) -> tuple
 
 
 class OneWay(Recurrent):
-    """One layer in one direction, run one way: no checks, so that the way alone is timed."""
+    """One layer in one direction, run by one function, without checks, so that the function alone is timed."""
 
     def __init__(self, cell: Cell, run: Run, tokens: bool, input_size: int, hidden_size: int) -> None:
         super().__init__(cell, input_size, hidden_size)
@@ -66,12 +66,12 @@ class OneWay(Recurrent):
 
 
 Change = tuple[ModuleType, str, Any]
-"""A name in a module, and what it is to be for a while."""
+"""A module, a name in it, and the value that the name has while a rung runs."""
 
 
 @contextmanager
 def changed(changes: Sequence[Change]) -> Iterator[None]:
-    """Other values under some modules' names, and the old ones after."""
+    """Give names in modules other values, and afterwards their old ones again."""
     before = [(module, name, getattr(module, name)) for module, name, _ in changes]
     for module, name, value in changes:
         setattr(module, name, value)
@@ -92,7 +92,7 @@ class Rung:
     lacks: tuple[str, ...] = ()
     """Parts taken away from the cell."""
     changes: tuple[Change, ...] = ()
-    """What of the engine is otherwise."""
+    """Names in the engine's modules that have other values while it runs."""
 
 
 BOOK_LOOP = "the book's loop"

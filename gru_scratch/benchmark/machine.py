@@ -17,7 +17,7 @@ TIMED = ("cpu", "cuda")
 """Devices whose work we can time."""
 
 BUSY = 0.5
-"""From this load a core on, before we start, other programs disturb a measurement."""
+"""From this load per core on, averaged over the minute before the start, other programs disturb a measurement."""
 
 
 def describe_machine(device: torch.device) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def like_with_like() -> None:
 
 
 def load() -> float | None:
-    """Programs that ran at a time, on average over the last minute; None where the system does not tell."""
+    """How many programs ran at once, on average over the last minute; None where the system does not tell."""
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 

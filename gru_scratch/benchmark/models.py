@@ -64,7 +64,7 @@ class ModelKind:
 
 
 def model_kinds(cell: str) -> list[ModelKind]:
-    """The models that go by a name: rnn, lstm, gru, which are two; another shipped cell; or path/to/file.py:ClassName.
+    """The models of a cell's name (of ``gru`` there are two), or of a cell of one's own, path/to/file.py:ClassName.
 
     Raises:
         ValueError, FileNotFoundError: there is no such cell.

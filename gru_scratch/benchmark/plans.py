@@ -41,10 +41,10 @@ STEP = "one training step"
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do, in order, and what to make of it; of a plan that was interrupted, of its first part."""
+    """What to measure, in order, and how to present it; of an interrupted plan, what was measured until then."""
 
     jobs: Sequence[tuple[str, Callable[[], Comparison]]]
-    """Each with a label for whoever waits."""
+    """Each with a label that is shown meanwhile."""
     text: Callable[[Sequence[Comparison]], str]
     pictures: Callable[[Sequence[Comparison], str], dict[str, bytes]]
     """By file name, from what was measured, and where: a line for their heads."""

@@ -41,7 +41,7 @@ class WallClock:
 
 
 class DeviceClock:
-    """For a CUDA device, which works on while the call has long returned: its own events mark start and end."""
+    """For a CUDA device, which still works when the call has returned: its own events mark start and end."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -104,7 +104,7 @@ def in_turn(
 
 @contextmanager
 def _no_garbage_collection() -> Iterator[None]:
-    """Python's collector starts when it likes, and would be counted to whoever is running."""
+    """Python's collector may start at any time, and its time would be counted as that of the action that runs."""
     was_on = gc.isenabled()
     gc.collect()
     gc.disable()
@@ -137,7 +137,7 @@ def paired_ratio(base: Sequence[float], other: Sequence[float]) -> Ratio:
     """The base's time over the other's, round by round: above 1 the other is faster.
 
     Raises:
-        ValueError: there is no round, or one of the two has more of them.
+        ValueError: there is no round, or the two have not as many.
     """
     if len(base) != len(other) or not base:
         raise ValueError(f"expected two lists of as many rounds, at least one, received {len(base)} and {len(other)}")

@@ -40,7 +40,7 @@ class TrainingStep:
     Args:
         scores: the forward pass, → (T * B, V).
         batch: the minibatch.
-        parameters: what gradients are wanted of, besides the input where it wants one.
+        parameters: what gradients are taken with respect to, besides the input if it requires one.
         gradients: these gradients, once they are there, under the names of `RNNModel`.
     """
 
@@ -70,7 +70,7 @@ class TrainingStep:
             parameter.grad = None
 
     def values(self) -> dict[str, Tensor]:
-        """Run it; the loss, the gradient of each parameter, and that of the input where it wants one."""
+        """Run it; the loss, the gradient of each parameter, and that of the input if it requires one."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)  # for a cell that draws masks
             found = {"loss": self().detach(), **self._gradients()}

@@ -65,7 +65,7 @@ COMMANDS = {
     "explore": Command("show all gates of a trained model in one page", reader(ExploreArguments), "explore"),
     "memory": Command("study how far back a cell remembers", reader(MemoryArguments), "memory"),
     "gradients": Command("study whether gradients vanish or explode", reader(GradientArguments), "gradients"),
-    "forecast": Command("forecast a series, and compare with a straight line", reader(ForecastArguments), "forecast"),
+    "forecast": Command("forecast a series, and compare with a linear model", reader(ForecastArguments), "forecast"),
     "curves": Command("draw the losses of several runs in one picture", reader(CurvesArguments), "curves"),
     "shakespeare": Command("train and test a model of Tiny Shakespeare", read_shakespeare, "train"),
 }

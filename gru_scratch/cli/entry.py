@@ -15,10 +15,10 @@ BROKEN_PIPE = 141
 
 
 def main(name: str | None = None) -> NoReturn:
-    """Run the command `name`, or without one that which the command line names, and exit with its status.
+    """Run the command `name`, or without a name the one that the command line names, and exit with its status.
 
-    2 and one line on stderr for input it cannot use, or a file it cannot read or write; 130 for Ctrl-C, 143 for SIGTERM
-    and 129 for SIGHUP; 141 where its output is no longer read.
+    The status is 2, with one line on stderr, for input that it cannot use or a file that it cannot read or write; 130
+    for Ctrl-C, 143 for SIGTERM and 129 for SIGHUP; 141 where its output is no longer read.
     """
     open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
@@ -45,7 +45,7 @@ def main(name: str | None = None) -> NoReturn:
 
 
 def open_closed_streams() -> None:
-    """What is printed goes nowhere where a stream is closed, and no file that is opened later takes its place."""
+    """Open the null device for each standard stream that is closed, so that no file opened later takes its number."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115  # for as long as the process lives

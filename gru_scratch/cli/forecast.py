@@ -1,4 +1,4 @@
-"""Forecast a series with recurrent networks, and see whether they beat a straight line."""
+"""Forecast a series with recurrent networks, and see whether they beat a linear model."""
 
 from __future__ import annotations
 

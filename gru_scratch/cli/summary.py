@@ -54,7 +54,7 @@ def print_machine(task: SentenceTask, model_kind: str) -> None:
 
 
 def engine_line(task: TextTask | SentenceTask) -> str:
-    """The engine that runs, and what was asked for where that is no name of one."""
+    """The engine that runs, and what was asked for where that is another name."""
     asked = "" if task.engine == task.config.engine else f" (asked: {task.config.engine})"
     return f"engine {task.engine}{asked}"
 
@@ -82,7 +82,7 @@ def score_lines(score: Score, kind: str) -> list[str]:
 
 
 def print_result(history: Sequence[Record], device: torch.device) -> None:
-    """The figures of the last epochs, each as what it is."""
+    """Print perplexities in training and of held-out text, and gradient flow where it was measured."""
     if not history:
         return
     last = history[-1]
@@ -104,7 +104,7 @@ def flow_line(lags: Sequence[int], norms: Sequence[float | None]) -> str:
 
 
 def speed(*records: Record) -> str:
-    """Of training alone: the held-out text is read outside these seconds."""
+    """Tokens per second of training alone: the held-out text is read outside these seconds."""
     return (
         f"{sum(record['tokens'] for record in records) / sum(record['seconds'] for record in records):.1f} tokens/sec"
     )

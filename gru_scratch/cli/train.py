@@ -35,7 +35,7 @@ def main(given: Run[TrainConfig]) -> int:
 
 
 def train_together(config: TrainConfig, resumed: Path | None, device: torch.device, processes: Processes) -> int:
-    """The part of the work that this process has."""
+    """The work of this process, which may be one of several that train the model together."""
     before = None if resumed is None else read_state(resumed).record
     text = read_text_once(config, processes, None if before is None else Bound(**before["planned"]))
     if text.source.notice and processes.is_first:

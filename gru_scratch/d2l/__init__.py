@@ -3,8 +3,8 @@
     from gru_scratch import d2l             # where the book has: from d2l import torch as d2l
 
 The same calls give the same numbers, bit for bit, and print the same lines. Models, batches, the training loop,
-attention and generation are the library's own; here are only the book's signatures. This room alone prints, as the
-book does. The names of edition 1.0 are in `gru_scratch.d2l.v1`.
+attention and generation are the library's own; here are only the book's signatures. Unlike the rest of the library,
+these functions print, as the book's do. The names of edition 1.0 are in `gru_scratch.d2l.v1`.
 """
 
 from __future__ import annotations
@@ -174,7 +174,10 @@ __all__ = [
 
 
 def download(name: str, cache_dir: str | os.PathLike[str] = "../data") -> str:
-    """The path of a file of `DATA_HUB`: as it is at hand, or as it is fetched into `cache_dir`."""
+    """The path of a file of `DATA_HUB`, which is downloaded into `cache_dir` unless it is at hand.
+
+    Raises ValueError for a name that is neither an address nor in `DATA_HUB`.
+    """
     return files.download(name, cache_dir)
 
 

@@ -1,4 +1,4 @@
-"""What both editions share on translation: bases of models, attention that keeps its weights, decoding, BLEU."""
+"""What both editions share about translation: bases of models, attention that keeps its weights, decoding, BLEU."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Encoder(nn.Module):
     """Base of encoders: a subclass defines `forward`."""
 
     def forward(self, X: Tensor, *args: Any) -> Any:
-        """What the decoder's `init_state` takes, of token numbers X (B, T); `args` are their valid lengths, if any."""
+        """Token numbers X (B, T), and in `args` their valid lengths, if any → what the decoder's `init_state` takes."""
         raise NotImplementedError(f"{type(self).__name__} has to define forward(X, *args)")
 
 
@@ -37,7 +37,7 @@ class Decoder(nn.Module):
     """Base of decoders: a subclass defines `init_state` and `forward`."""
 
     def init_state(self, enc_all_outputs: Any, *args: Any) -> Any:
-        """The state to start from, of what the encoder returned."""
+        """The state to start from, given what the encoder returned."""
         raise NotImplementedError(f"{type(self).__name__} has to define init_state(enc_all_outputs, *args)")
 
     def forward(self, X: Tensor, state: Any) -> Any:

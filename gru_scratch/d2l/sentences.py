@@ -20,7 +20,7 @@ RESERVED = ["<pad>", "<bos>", "<eos>"]
 
 
 def read_data_nmt() -> str:
-    """The book's English and French sentences, a pair a line: of $GRU_SCRATCH_DATA/fra-eng/fra.txt, or by download."""
+    """The book's English and French sentences, a pair a line, from $GRU_SCRATCH_DATA/fra-eng/fra.txt or a download."""
     return "".join(split_lines(read_text(find_fra_eng())))
 
 
@@ -31,7 +31,10 @@ def preprocess_nmt(text: str) -> str:
 
 
 def tokenize_nmt(text: str, num_examples: int | None = None) -> tuple[list[list[str]], list[list[str]]]:
-    """The words of source and target of each line that is a pair, of `num_examples` lines and one more, if given."""
+    """The words of source and target of each line that is a pair.
+
+    With `num_examples` only so many lines and one more are read, as in the book.
+    """
     lines = text.split("\n")
     columns = [line.split("\t") for line in (lines[: num_examples + 1] if num_examples else lines)]
     pairs = [[sentence.split(" ") for sentence in pair] for pair in columns if len(pair) == 2]

@@ -22,7 +22,7 @@ from gru_scratch.training.update import grad_clipping
 
 
 class EncoderDecoder(nn.Module):
-    """An encoder and a decoder, trained as one: what the decoder returns, of source and target tokens."""
+    """An encoder and a decoder, trained as one: source and target tokens in, what the decoder returns out."""
 
     def __init__(self, encoder: nn.Module, decoder: nn.Module) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class EncoderDecoder(nn.Module):
 
 
 class Seq2SeqEncoder(Encoder):
-    """An embedding and a GRU of torch.nn: outputs (T, B, H) and state (layers, B, H), of token numbers (B, T)."""
+    """An embedding and a GRU of torch.nn: token numbers (B, T) in, outputs (T, B, H) and state (layers, B, H) out."""
 
     def __init__(self, vocab_size: int, embed_size: int, num_hiddens: int, num_layers: int, dropout: float = 0) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class MaskedSoftmaxCELoss(nn.CrossEntropyLoss):
     """The cross-entropy of each sequence: summed over its valid steps, divided by all T steps."""
 
     def forward(self, pred: Tensor, label: Tensor, valid_len: Tensor) -> Tensor:  # type: ignore[override]
-        """(B,), of scores (B, T, V), labels (B, T) and lengths (B,)."""
+        """The losses (B,), from scores (B, T, V), labels (B, T) and lengths (B,)."""
         losses = F.cross_entropy(pred.transpose(1, 2), label, reduction="none")  # (B, T)
         return (losses * valid_mask(valid_len, label.shape[1])).mean(dim=1)
 
@@ -81,7 +81,7 @@ def _xavier(module: nn.Module) -> None:
 def train_seq2seq(
     net: nn.Module, data_iter: Iterable[Sequence[Tensor]], lr: float, num_epochs: int, tgt_vocab: Any, device: Any
 ) -> None:
-    """Draw the weights of linear layers and GRUs anew, train with Adam, and print the loss a token and the speed.
+    """Draw the weights of linear layers and GRUs anew, train with Adam, and print the loss per token and the speed.
 
     Gradients are clipped at 1; the decoder reads the target, one step late, with `<bos>` first.
     """

@@ -1,6 +1,6 @@
-"""Engine "textbook": a cell over time, forward, as the book's loop; autograd differentiates.
+"""Engine "textbook": a cell over time, as the book's loop; autograd differentiates it.
 
-Slow and open: every operation is PyTorch's own, so double backward, ``torch.func`` and forward mode work.
+It is slow, but every operation is PyTorch's own, so double backward, ``torch.func`` and forward mode work.
 
 Legend: ``T`` steps, ``B`` batch, ``D`` input size, ``H`` hidden size, ``P`` size of the projected state.
 """
@@ -22,7 +22,7 @@ Observer = Callable[[int, State, Gates], None]
 
 
 class Multiplier:
-    """``W`` of a sequence: all products of one vector are made at once, when the first gate asks for its own."""
+    """``W`` of a sequence: all products of one vector are computed at once, when the first gate asks for its own."""
 
     def __init__(self, cell: Cell, weights: LayerWeights) -> None:
         products = cell.recurrence.products
@@ -32,7 +32,7 @@ class Multiplier:
         self._made: list[tuple[Tensor, tuple[Tensor, ...]] | None] = [None] * len(products)
         places = {gate: (k, i) for k, product in enumerate(products) for i, gate in enumerate(product.gates)}
         self.W: RecurrentWeights = cell.name_recurrent({gate: partial(self._take, *at) for gate, at in places.items()})
-        """Of every step in turn: a vector is known by being the same tensor object."""
+        """The ``W`` that every step gets; a vector counts as the same if it is the same tensor object."""
 
     def _take(self, product: int, place: int, vector: Tensor) -> Tensor:
         made = self._made[product]
@@ -65,7 +65,7 @@ def run(
         weights: the layer's parameters.
         params: the cell's own parameters, by name.
         masks: what ``cell.draw_masks`` drew, (T, B, H) each.
-        lengths: (B,), or None: past its length a sequence's outputs are zero and its state stays.
+        lengths: (B,), or None: past its length a sequence's outputs are zero and its state does not change.
         every: whether a step puts out all its states, one beside the other, or the first alone.
         resets: booleans (T, B), where a sequence starts a step from its ``fresh`` state; None: nowhere.
         observe: called after every step.

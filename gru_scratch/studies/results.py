@@ -18,7 +18,7 @@ def claim_folder(out: Path | None, name: str) -> Path:
     """Make the folder to write into: ``out``, new or empty, else the first free of runs/NAME, runs/NAME-2, ...
 
     Raises:
-        ValueError: ``out`` holds something: what was there before is never written over; or it cannot be written to.
+        ValueError: ``out`` is not empty, since nothing is ever written over, or cannot be written to.
     """
     if out is not None:
         return _make(out)
@@ -64,7 +64,7 @@ def to_json(value: Any) -> bytes:
 
 
 def plain(value: Any) -> Any:
-    """What JSON has a word for."""
+    """The value in types that JSON has."""
     if is_dataclass(value) and not isinstance(value, type):
         return plain(asdict(value))
     if isinstance(value, Mapping):

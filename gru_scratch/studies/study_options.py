@@ -14,10 +14,10 @@ Options = TypeVar("Options")
 
 
 def part_of(command: Any, kind: type[Options], **changes: Any) -> Options:
-    """Those options of a command line that are a study's, some of them changed.
+    """The options of a study, taken from those of its command, some of them changed.
 
-    A command declares no option twice: its dataclass is made from that of the study, but without the study's checks, as
-    the parser would print what they raise as a fault of its own. Here the study's options are made, and checked.
+    A command's dataclass inherits the options of its study, but not their checks: what these raise the parser would
+    print as an error of its own. Here the study's options are made, and so checked.
     """
     return kind(**{field.name: getattr(command, field.name) for field in fields(kind)} | changes)  # type: ignore[arg-type]
 
@@ -53,12 +53,12 @@ def check_fits(options: Any, *names: str, states: int) -> None:
 
 
 def check_rate(lr: float) -> None:
-    """Raise ValueError for a learning rate that is none."""
+    """Raise ValueError for a learning rate that is not a finite number above 0."""
     if not (math.isfinite(lr) and lr > 0):
         raise ValueError(f"lr must be a finite number above 0, received {lr}")
 
 
 def check_clip(clip: float) -> None:
-    """Raise ValueError for a bound on a norm that is none; infinity bounds nothing."""
+    """Raise ValueError for a bound on a norm that is not above 0; infinity means no clipping."""
     if not clip > 0:
         raise ValueError(f"clip must be a number above 0 (inf: none), received {clip}")

@@ -143,7 +143,7 @@ def test_what_the_book_leaves_to_an_obscure_error_is_a_sentence() -> None:
         (lambda: fit(model, v1.DataModule()), NotImplementedError, r"DataModule has to define get_dataloader\(train\)"),
         (lambda: fit(WithNet(), Numbers(4)), NotImplementedError, r"WithNet has to define loss\(y_hat, y\)"),
         (lambda: v1.Module()(1), NotImplementedError, "Module has to define forward, or a network `net`"),
-        (lambda: model.plot("loss", torch.zeros(1), True), RuntimeError, "LinearRegression is in no trainer's hands"),
+        (lambda: model.plot("loss", torch.zeros(1), True), RuntimeError, "LinearRegression has no trainer yet"),
         (lambda: v1.TimeMachine(2, 5, 300, 300), ValueError, r"num_train \+ num_val of at most \d+, .* 300 \+ 300"),
         (lambda: v1.TimeMachine(2, 5000), ValueError, "at most 0, the text's windows of 5001 characters"),
     ):

@@ -3,7 +3,7 @@
     from gru_scratch.d2l import v1 as d2l           # where the book has: from d2l import torch as d2l
 
 The same seed gives the same parameters, batches, points on the board and predictions, to rounding: `RNN` and `GRU` run
-on the engine of this library, all else gives the same bits. `gru_scratch.d2l` has the names of edition 0.17.
+on the engines of this library, all else gives the same bits. `gru_scratch.d2l` has the names of edition 0.17.
 """
 
 from __future__ import annotations
@@ -173,5 +173,5 @@ nn_Module = nn.Module  # noqa: N816 - the book's name
 
 
 def try_all_gpus() -> list[torch.device]:
-    """All GPUs; none where there is none."""
+    """All GPUs; an empty list where there is none."""
     return [gpu(i) for i in range(num_gpus())]

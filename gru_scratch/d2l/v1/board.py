@@ -14,7 +14,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def add_to_class(Class: type) -> Callable[[F], F]:
-    """Make the decorated function a method of a class that is there already, for its objects that are, too."""
+    """Make the decorated function a method of an existing class, and so of the objects that it already has."""
 
     def add(method: F) -> F:
         setattr(Class, method.__name__, method)
@@ -24,7 +24,7 @@ def add_to_class(Class: type) -> Callable[[F], F]:
 
 
 class HyperParameters:
-    """A base of classes whose constructor's arguments become attributes."""
+    """Base of classes whose constructor's arguments become attributes."""
 
     hparams: dict[str, Any]
 

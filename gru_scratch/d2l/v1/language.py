@@ -61,9 +61,9 @@ class RNNScratch(Module):
 
 
 class RNN(Module):
-    """A recurrent layer, with the parameters of `torch.nn`'s under `rnn` and the engine of this library.
+    """A recurrent layer: `rnn` is the layer of `torch.nn` with its parameters, and an engine of this library runs it.
 
-    A subclass may put any other layer under `rnn`: `nn.RNN`, `nn.GRU` and `nn.LSTM` run on the engine, too.
+    A subclass may put any other layer under `rnn`: `nn.RNN`, `nn.GRU` and `nn.LSTM` run on an engine, too.
     """
 
     rnn: Any
@@ -75,7 +75,7 @@ class RNN(Module):
         self.rnn = nn.RNN(num_inputs, num_hiddens)
 
     def forward(self, inputs: Any, H: Any = None) -> Any:
-        """Outputs (T, B, H) and the last state, of inputs (T, B, V)."""
+        """Inputs (T, B, V) and a state, or None for zeros → outputs (T, B, H) and the last state."""
         return run_layer(self.rnn, inputs, H)
 
 
@@ -98,7 +98,7 @@ _OURS: dict[type, tuple[Any, tuple[str, ...]]] = {
 
 
 def run_layer(layer: nn.Module, inputs: Tensor, state: Any) -> Any:
-    """`layer(inputs, state)`: by the engine of this library for the layers of `torch.nn` themselves.
+    """`layer(inputs, state)`: by an engine of this library for the layers of `torch.nn` themselves.
 
     They keep their type and their parameters, which pages look at, and lend the parameters to a layer of ours.
     """
@@ -146,11 +146,11 @@ class RNNLMScratch(Classifier):
         self.plot("ppl", torch.exp(self.loss(self(*batch[:-1]), batch[-1])), train=False)
 
     def one_hot(self, X: Tensor) -> Tensor:
-        """(T, B, V), of token numbers (B, T)."""
+        """Token numbers (B, T) → (T, B, V)."""
         return F.one_hot(X.T, self.vocab_size).float()
 
     def output_layer(self, rnn_outputs: Any) -> Tensor:
-        """Scores (B, T, V), of the hidden states of T steps."""
+        """The hidden states of T steps → scores (B, T, V)."""
         return torch.stack([H @ self.W_hq + self.b_q for H in rnn_outputs], dim=1)
 
     def forward(self, X: Tensor, state: Any = None) -> Any:
@@ -175,7 +175,7 @@ class RNNLM(RNNLMScratch):
 
 
 class _StepByStep:
-    """A language model as generation calls it: scores (T * B, V) and the state, of tokens (B, T) and a state."""
+    """A language model as generation calls it: tokens (B, T) and a state → scores (T * B, V) and the new state."""
 
     def __init__(self, model: RNNLMScratch) -> None:
         self.model = model

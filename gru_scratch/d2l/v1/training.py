@@ -20,7 +20,7 @@ Batch = Sequence[Tensor]
 class Module(nn.Module, HyperParameters):
     """Base of models: a subclass defines `loss`, and `forward` or a network `net`.
 
-    The points of its curves are means: so many an epoch as the arguments say.
+    A point of its curves is the mean over some batches: the arguments say how many points an epoch gets.
     """
 
     trainer: Any
@@ -35,7 +35,7 @@ class Module(nn.Module, HyperParameters):
         self.board = ProgressBoard()
 
     def loss(self, y_hat: Any, y: Any) -> Tensor:
-        """What training makes small."""
+        """The loss of outputs `y_hat` against labels `y`, which training minimises."""
         raise NotImplementedError(f"{type(self).__name__} has to define loss(y_hat, y)")
 
     def forward(self, X: Any) -> Any:
@@ -44,9 +44,9 @@ class Module(nn.Module, HyperParameters):
         return self.net(X)
 
     def plot(self, key: str, value: Tensor, train: bool) -> None:
-        """Put a value on the board, at the epoch that training has come to."""
+        """Put a value on the board, at the epoch that training has come to; RuntimeError before training."""
         if not hasattr(self, "trainer"):
-            raise RuntimeError(f"{type(self).__name__} is in no trainer's hands yet: call Trainer.fit first")
+            raise RuntimeError(f"{type(self).__name__} has no trainer yet: call Trainer.fit first")
         trainer = self.trainer
         self.board.xlabel = "epoch"
         if train:
@@ -73,7 +73,7 @@ class Module(nn.Module, HyperParameters):
         return torch.optim.SGD(self.parameters(), lr=self.lr)
 
     def apply_init(self, inputs: Sequence[Any], init: Callable[[nn.Module], object] | None = None) -> None:
-        """Give lazy layers of `net` their sizes by a call, then draw its parameters by `init`."""
+        """Give lazy layers of `net` their sizes by a call, then initialise its parameters by `init`."""
         self.forward(*inputs)
         if init is not None:
             self.net.apply(init)
@@ -133,7 +133,7 @@ class SGD(HyperParameters):
         self.save_hyperparameters()
 
     def step(self) -> None:
-        """Go down the gradients; call it where autograd does not look."""
+        """Subtract `lr` times its gradient from each parameter; to be called under `torch.no_grad()`."""
         for param in self.params:
             param -= self.lr * param.grad  # type: ignore[operator]
 
@@ -174,7 +174,7 @@ class DataModule(HyperParameters):
 
 
 class Trainer(HyperParameters):
-    """Trains a model for `max_epochs`, on the GPU if `num_gpus` and there is one.
+    """Trains a model for `max_epochs`, on a GPU if `num_gpus` is above 0 and there is one.
 
     Gradients are clipped to the common norm `gradient_clip_val` if it is above 0.
     """
@@ -206,7 +206,7 @@ class Trainer(HyperParameters):
         self.model = model
 
     def prepare_batch(self, batch: Batch) -> Batch:
-        """The batch where the model is."""
+        """The batch on the model's device."""
         return [part.to(self.gpus[0]) for part in batch] if self.gpus else batch
 
     def fit(self, model: Any, data: Any) -> None:

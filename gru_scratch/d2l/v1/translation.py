@@ -15,7 +15,7 @@ from gru_scratch.scratch import attention
 
 
 class EncoderDecoder(Classifier):
-    """An encoder and a decoder, trained as one: scores (B, T, V), of source and target tokens."""
+    """An encoder and a decoder, trained as one: source and target tokens in, scores (B, T, V) out."""
 
     encoder: Any
     decoder: Any
@@ -55,7 +55,7 @@ def init_seq2seq(module: nn.Module) -> None:
 
 
 class Seq2SeqEncoder(Encoder):
-    """An embedding and a GRU: outputs (T, B, H) and state (layers, B, H), of token numbers (B, T)."""
+    """An embedding and a GRU: token numbers (B, T) in, outputs (T, B, H) and state (layers, B, H) out."""
 
     def __init__(self, vocab_size: int, embed_size: int, num_hiddens: int, num_layers: int, dropout: float = 0) -> None:
         super().__init__()

@@ -6,7 +6,8 @@ many steps at once. The reverse loop keeps a multiplication and a product a step
     D_t   = C_t * d_t                              gradient of the pre-activations; C_t: the coefficients
     d_t-1 = dL/dy_t-1 + K_t * d_t + D_t W_hh       gradient of the state before: by its output, directly, by the product
 
-Time is walked in stretches whose coefficients stay in cache; a stretch's share of the weights' gradient is one product.
+The loop takes the steps in stretches whose coefficients stay in cache; each stretch adds its share of a weight's
+gradient by one product.
 
 Legend: ``T`` steps, ``B`` batch, ``D`` input size, ``H`` hidden size, ``P`` size of the projected state, ``G`` gates.
 """
@@ -40,10 +41,10 @@ from gru_scratch.engines.trace import by_name
 from gru_scratch.engines.weights import Gradients, LayerWeights, by_product
 
 STRETCH = 2**18
-"""A stretch of time has up to about so many elements of one gate: so few that all coefficients stay in a cache;"""
+"""The most elements of one gate in a stretch of time, about: so few that all its coefficients stay in a cache."""
 
 STRETCH_ROWS = 1024
-"""or up to about so many rows, or three for each unit, where that is more: the weights' products want many."""
+"""But a stretch may always have this many rows, or three for each unit: products of many rows are faster."""
 
 
 def backward(
@@ -98,7 +99,9 @@ def stretch_length(steps: int, batch: int, weights: LayerWeights) -> int:
 
 
 class _ReverseLoop:
-    """One layer walked back in time: ``d`` is the gradient of the states, ``spare`` the room for the step before's."""
+    """One layer, from the last step to the first: ``d`` is the gradient of the states, and ``spare`` is the memory for
+    that of the states before.
+    """
 
     def __init__(
         self,

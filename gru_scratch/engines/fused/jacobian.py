@@ -40,7 +40,7 @@ class Stretch:
         return self._each(lambda x: x[part])
 
     def alive(self, rows: list[int]) -> Stretch:
-        """Of the sequences that go on alone, (N, ...) each: where one has ended a step might divide by its zeros."""
+        """The same of the sequences that go on, (N, ...) each: on zeros after an end a step might divide by zero."""
         return self._each(lambda x: torch.cat(live_rows(x, rows)))
 
     def _each(self, cut: Callable[[Tensor], Tensor]) -> Stretch:

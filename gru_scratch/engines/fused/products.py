@@ -1,4 +1,4 @@
-"""The products that a layer cannot do without, by the fastest routine there is.
+"""The matrix products of a layer, each by the fastest routine that PyTorch has for it.
 
 ``x Wᵀ`` with one weight at every step, and ``Dᵀ X`` over many rows, a weight's gradient. On a CPU in float32 that is
 not always PyTorch's own: on Intel's, MKL's with a weight packed once saves packing it at every step; on others, where
@@ -23,7 +23,8 @@ ONEDNN_LINEAR, ONEDNN_PACK = "torch.ops.mkldnn._linear_pointwise", "torch.ops.mk
 
 
 class Routine(NamedTuple):
-    """``prepare(weight, rows, uses)`` gives the function of x; it pays from so many multiplications, rows, uses on."""
+    """``prepare(weight, rows, uses)`` gives the function of x; it is worth its cost from so many multiplications, rows
+    and uses on."""
 
     prepare: Callable[[Tensor, int, int], Callable[[Tensor], Tensor]]
     multiplications: int
@@ -33,12 +34,12 @@ class Routine(NamedTuple):
     """Whether a weight that is not packed serves any number of rows."""
 
     def least_rows(self, weight: Tensor) -> int:
-        """From so many rows on it pays for this weight."""
+        """The number of rows from which on it is worth its cost for this weight."""
         return max(self.rows, math.ceil(self.multiplications / max(1, weight.numel())))
 
 
 class Kernels(NamedTuple):
-    """What serves a processor best; None: PyTorch's own product."""
+    """The fastest routines for a processor; None stands for PyTorch's plain product."""
 
     step: Routine | None = None
     """x Wᵀ."""
@@ -47,10 +48,10 @@ class Kernels(NamedTuple):
 
 
 GRADIENT_PAYS = 8_000_000
-"""Multiplications from which on the kernel for a weight's gradient pays; it is not taken for less."""
+"""Multiplications from which on the kernel for a weight's gradient is worth its cost; it is not taken for less."""
 
 PACKING_PAYS = 64
-"""Uses of a weight from which on oneDNN's packing of it pays: it gains a sixth of a product, and costs several."""
+"""Uses of a weight from which on oneDNN packs it: packing costs several products, and saves a sixth of each."""
 
 
 class Product:

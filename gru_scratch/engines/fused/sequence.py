@@ -106,7 +106,7 @@ def clear_dead_rows(buffer: Tensor, rows: list[int] | None) -> None:
 
 
 def rows_alive(lengths: Tensor | None, steps: int) -> list[int] | None:
-    """How many sequences go on at each step, from their lengths, sorted falling."""
+    """How many sequences go on at each step, from their lengths, in descending order."""
     if lengths is None:
         return None
     ended = torch.bincount(lengths, minlength=steps + 1).cumsum(0)  # by the start of each step

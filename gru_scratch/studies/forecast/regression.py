@@ -51,7 +51,7 @@ class Errors:
 
 @dataclass(frozen=True)
 class ForecastStudy:
-    """A series and what was made of it."""
+    """A series, how it was divided and scaled, and the errors of all forecasts of it."""
 
     values: tuple[float, ...]
     division: Division
@@ -97,7 +97,7 @@ def measure_series(
     options: ForecastOptions,
     progress: Callable[[int], object] = lambda updates: None,
 ) -> Iterator[ForecastStudy]:
-    """:func:`study_series` as it comes: after each run the study of all runs so far.
+    """:func:`study_series` run by run: after each one the study of all runs so far.
 
     All see the same ``order`` values. Scaling, autoregression and networks are fitted on the training part; the
     validation part chooses the update whose network is kept. ``progress`` is called with the number of updates done.
@@ -130,7 +130,7 @@ def measure_series(
 
 
 def check_runs(cells: tuple[str, ...], seeds: int) -> None:
-    """Raise ValueError or FileNotFoundError, in one sentence, for cells that there are not, or no seeds."""
+    """Raise ValueError or FileNotFoundError, in one sentence, for an unknown cell, no cell or no seed."""
     if not cells or seeds < 1:
         raise ValueError(f"expected at least one cell and one seed, received {len(cells)} and {seeds}")
     for cell in cells:
@@ -145,7 +145,7 @@ def train(
     options: ForecastOptions,
     progress: Callable[[int], object] = lambda updates: None,
 ) -> LastStateModel:
-    """Adam on random windows; the model of the look at which ``choose`` was forecast best."""
+    """Train with Adam on random windows of ``fit``; return the model as it was when it forecast ``choose`` best."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = LastStateModel(cell, options.num_hiddens)

@@ -113,12 +113,17 @@ def windows(values: Tensor, order: int, start: int, stop: int) -> tuple[Tensor, 
 
 
 def persistence(window: Tensor) -> Tensor:
-    """The value after is the value before."""
+    """The forecast is the latest value of the window: (B, p) → (B,)."""
     return window[:, -1]
 
 
 def linear_autoregression(inputs: Tensor, targets: Tensor) -> Forecast:
-    """x_t = a_1 x_(t-1) + ... + a_p x_(t-p) + b by least squares (the smallest of the best, where many are)."""
+    """x_t = a_1 x_(t-1) + ... + a_p x_(t-p) + b by least squares; of several solutions that of the smallest norm.
+
+    Args:
+        inputs: windows (B, p), the latest value last.
+        targets: the value after each, (B,).
+    """
     design = torch.cat((inputs, torch.ones_like(inputs[:, :1])), 1).double()
     solution = torch.linalg.lstsq(design, targets.double().unsqueeze(1), driver="gelsd").solution
     weights = solution[:, 0]

@@ -42,7 +42,7 @@ class Quantity:
     """As the cell names it: ``z``, ``h``, ..."""
     is_state: bool
     values: Tensor
-    """(T, H), after each character."""
+    """(T, H), one row for each character that was read."""
 
 
 @dataclass(frozen=True)

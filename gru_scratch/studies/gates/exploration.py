@@ -20,9 +20,9 @@ from gru_scratch.text.vocab import Vocab
 NOUNS = {"char": "character", "word": "word", "byte": "byte"}
 """What tokens are called."""
 MOST_TOKENS = 10_000
-"""That a page can show and a browser lay out, each in a colour of its own."""
+"""More than so many, each in a colour of its own, take a browser long to lay out."""
 MOST_VALUES = 24_000_000
-"""Of all gates and states of all layers together: a page of some 32 MB."""
+"""Values of all gates and states of all layers together: a page of some 32 MB."""
 
 
 @dataclass(frozen=True)

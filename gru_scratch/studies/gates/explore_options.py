@@ -16,7 +16,7 @@ class ExploreArguments:
     """Write an HTML page that shows every gate and state of a model on a text."""
 
     run: tyro.conf.Positional[Path]
-    """Run folder that scripts/train.py wrote."""
+    """Run folder that gru-scratch train wrote."""
     text: Annotated[str | None, Otherwise("the text that the run was trained on")] = None
     """Text to read, cleaned as the text of the run was."""
     file: Annotated[Path | tuple[Path, ...] | None, tyro.conf.arg(metavar="PATH [PATH ...]"), Otherwise("--text")] = (
@@ -28,7 +28,7 @@ class ExploreArguments:
     out: Annotated[Path | None, Otherwise("gates.html in the run folder")] = None
     """Page to write. An older page there is replaced."""
     cell: Annotated[str | None, Otherwise("the file of the training run")] = None
-    """Where the file of a cell of your own is now, as path/to/file.py:ClassName."""
+    """File of your own cell, if it has moved, as path/to/file.py:ClassName."""
     device: str = "auto"
     """One of cpu, cuda, cuda:N and mps; auto takes a GPU where there is one."""
 

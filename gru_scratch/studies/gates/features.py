@@ -28,7 +28,7 @@ class Feature:
 
     @property
     def varies(self) -> bool:
-        """Whether it differs anywhere in the text: else nothing can follow it."""
+        """Whether it differs anywhere in the text: what does not vary has no correlation."""
         return bool((self.values != self.values[:1]).any())
 
 

@@ -1,7 +1,8 @@
 """The gate page: what `explore` collected, as one HTML file that needs nothing else.
 
-The values travel as bytes in base64. A gate's value is a whole number from 0 to 254 on a scale that stands beside it:
-``low + code * (high - low) / 254``. Where a scale runs from -x to x, code 127 is exactly 0.
+The values are bytes in base64. A value of a unit is ``least + code * (most - least) / 254``, where ``least`` and
+``most`` are the unit's lowest and highest value in the text, so that the values of a gate that hardly moves are told
+apart, too. Its colour lies between ``low`` and ``high``, the ends of the quantity's scale.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from gru_scratch.studies.gates.words import describe
 from gru_scratch.text.files import write_atomically
 
 STEPS = 254
-"""From the lowest value of a scale to the highest."""
+"""From a unit's lowest value to its highest."""
 SHARES = 65_535
 """Steps of a probability, and of a correlation, from end to end."""
 LIKELIEST = 8
@@ -110,8 +111,10 @@ def _pack_quantity(exploration: Exploration, quantity: Quantity, follows: Tensor
     """One gate or state: a row a unit, so that a unit's values lie together."""
     values = quantity.values.detach().cpu().to(torch.float64).T  # (H, T)
     kind, low, high = scale(values)
-    steps = ((values - low) / (high - low) * STEPS).round().clamp(0, STEPS)
     one = bool((low == low[0]).all() and (high == high[0]).all())
+    least, most = (x.float().double() for x in torch.aminmax(values, dim=1, keepdim=True))  # as the page reads them
+    span = torch.where(most > least, most - least, torch.ones_like(most))
+    codes = ((values - least) / span * STEPS).round().clamp(0, STEPS)
     described = describe(exploration.collected.cell, quantity.name, quantity.is_state)
     return {
         "name": quantity.name,
@@ -123,13 +126,15 @@ def _pack_quantity(exploration: Exploration, quantity: Quantity, follows: Tensor
         "scale": kind,
         "low": (low[:1] if one else low).squeeze(1).tolist(),
         "high": (high[:1] if one else high).squeeze(1).tolist(),
-        "codes": _pack(steps, np.uint8),
+        "least": _pack(least.squeeze(1), np.float32),
+        "most": _pack(most.squeeze(1), np.float32),
+        "codes": _pack(codes, np.uint8),
         "follows": _pack_share((follows + 1) / 2),
     }
 
 
 def scale(values: Tensor) -> tuple[str, Tensor, Tensor]:
-    """The scale of a quantity (H, T): its kind, and the lowest and highest value for each unit, (H, 1) each.
+    """The scale of a quantity's colours, from its values (H, T): its kind, and its ends for each unit, (H, 1) each.
 
     "part": 0 to 1. "signed": -1 to 1. What goes further has for each unit a scale of its own, from 0 ("amount") or to
     both sides ("signed").

@@ -47,7 +47,7 @@ STARTS: Mapping[str, Callable[[Recurrent, int], None]] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Look:
-    """A model after some updates."""
+    """What was measured of a model after some updates."""
 
     update: int
     flow: Flow

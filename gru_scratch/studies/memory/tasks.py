@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class Task:
-    """What a model reads and what it must say at the end. Subclasses say how sequences are drawn."""
+    """What a model reads, and what it must answer at the end. Subclasses define how sequences are drawn."""
 
     input_size: ClassVar[int]
     """D, or the number of symbols."""

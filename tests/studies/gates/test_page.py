@@ -23,11 +23,11 @@ from gru_scratch.studies.gates.page import build_page, check_out, scale, write_p
 
 
 def values_of(quantity: dict[str, Any], length: int) -> tuple[Array, Array]:
-    """Values (T, H) and the step of each unit's scale."""
+    """Values (T, H) and the step of each unit."""
     codes = unpack(quantity["codes"], "u1", quantity["units"], length)
-    low, high = np.array(quantity["low"])[:, None], np.array(quantity["high"])[:, None]
-    step = (high - low) / 254
-    return (low + codes * step).T, np.broadcast_to(step, (quantity["units"], 1)).T
+    least, most = (unpack(quantity[end], "<f4", quantity["units"], 1) for end in ("least", "most"))
+    step = (most - least) / 254
+    return (least + codes * step).T, step.T
 
 
 @pytest.mark.parametrize(
@@ -85,14 +85,17 @@ def test_scales(values: list[list[float]], kind: str, low: list[float], high: li
     assert (found[0], found[1].flatten().tolist(), found[2].flatten().tolist()) == (kind, low, high)
 
 
-def test_nothing_is_a_code_of_its_own() -> None:
-    """Between -x and x, 0 is exactly 0."""
+def test_the_ends_of_a_unit_are_exact_and_one_that_never_moves_too() -> None:
+    """So of an output that ReLU holds at 0 the page says 0."""
     found = explored()
     for quantity in (q for layer in found.layers for q in layer):
-        quantity.values[0] = 0
-    for layer in read_page(build_page(found, title="", source=""))["layers"]:
-        for quantity in layer:
-            assert np.all(values_of(quantity, len(TEXT))[0][0] == 0)
+        quantity.values[:, 0] = 0.3
+    for packed, of_layer in zip(read_page(build_page(found, title="", source=""))["layers"], found.layers, strict=True):
+        for quantity, expected in zip(packed, of_layer, strict=True):
+            values = values_of(quantity, len(TEXT))[0]
+            assert np.array_equal(values[:, 0], expected.values[:, 0])
+            assert np.array_equal(values.min(0), expected.values.amin(0))
+            assert np.allclose(values.max(0), expected.values.amax(0), rtol=1e-6)
 
 
 def test_a_long_text_of_a_wide_lstm_fits_into_5_megabytes() -> None:

@@ -18,7 +18,7 @@ from gru_scratch.layers import GRU
 from gru_scratch.models.language import RNNModel
 from gru_scratch.studies.gates.exploration import Exploration, explore
 from gru_scratch.studies.gates.features import correlations
-from gru_scratch.studies.gates.page import build_page, scale, write_page
+from gru_scratch.studies.gates.page import build_page, write_page
 from gru_scratch.text.vocab import Vocab
 
 
@@ -101,8 +101,7 @@ def check_colours_and_numbers(page: Any, found: Exploration) -> None:
 
 
 def step_of(values: Tensor, unit: int) -> float:
-    _, low, high = scale(values.T.double())
-    return float(high[unit] - low[unit]) / 254
+    return float(values[:, unit].max() - values[:, unit].min()) / 254
 
 
 def check_predictions(page: Any, found: Exploration) -> None:
@@ -203,7 +202,7 @@ def check_map(page: Any, found: Exploration) -> None:
         "p => [...pen.getImageData(Math.round(p.x * devicePixelRatio), Math.round(p.y * devicePixelRatio), 1, 1).data]",
         place,
     )
-    assert pixel[:3] == page.evaluate("palette('part')[codeOf(quantityNow(), 5, 9)].colour")
+    assert pixel[:3] == page.evaluate("palette('part')[Math.round(254 * valueOf(quantityNow(), 5, 9))].colour")
     page.click("#map", position=place)
     assert page.evaluate("[state.unit, state.at]") == [5, 9]
     wide = page.evaluate("view.wide")
@@ -318,11 +317,20 @@ def check_words(page: Any, tmp_path: Path) -> None:
 
 
 def check_hardly_trained(page: Any, tmp_path: Path) -> None:
-    """Units that hardly move open on their own range: on the gate's scale all would be one colour."""
-    for scale_of_weights, mode in ((4.0, "unit"), (1.0, "range")):
+    """Units that hardly move open on their own range, with decimals that tell their values apart, and the page says so.
+
+    On the gate's scale all would be one colour.
+    """
+    for scale_of_weights, mode in ((4.0, "unit"), (1.0, "range"), (0.01, "range")):
         torch.manual_seed(3)
-        path = tmp_path / f"{mode}.html"
+        path = tmp_path / f"{scale_of_weights}.html"
         write_page(path, build_page(explored(scale=scale_of_weights), title="", source=""))
         page.goto(path.as_uri())
         assert page.evaluate("state.mode") == mode
         assert len(set(colours(page))) > 5
+        assert ("as in a model that has hardly learnt" in page.inner_text("#gate-words")) == (scale_of_weights < 1)
+        values = set()
+        for at in range(9):
+            page.click(f"#c{at}")
+            values.add(page.inner_text("#value"))
+        assert len(values) > 5

@@ -2,7 +2,7 @@
 /* The data, unpacked: bytes become typed arrays, and values come out of their scales. */
 
 const data = JSON.parse(document.getElementById("data").textContent);
-const STEPS = 254; // of a gate's scale
+const STEPS = 254; // from a unit's lowest value in the text to its highest
 const SHARES = 65535; // of a probability, and of a correlation from -1 to 1
 
 function bytes(packed) {
@@ -39,10 +39,13 @@ const influence = {
 for (const layer of data.layers) {
   for (const quantity of layer) {
     quantity.codes = numbers(quantity.codes, Uint8Array);
+    quantity.least = numbers(quantity.least, Float32Array);
+    quantity.most = numbers(quantity.most, Float32Array);
     quantity.follows = numbers(quantity.follows, Uint16Array);
   }
 }
 
+/* The ends of a unit's scale of colours. */
 function scaleOf(quantity, unit) {
   const at = quantity.low.length === 1 ? 0 : unit;
   return [quantity.low[at], quantity.high[at]];
@@ -52,19 +55,20 @@ function codeOf(quantity, unit, at) {
   return quantity.codes[unit * length + at];
 }
 
-/* The lowest and the highest code that a unit has in this text. */
+/* The lowest and the highest value of a unit in this text. */
 function rangeOf(quantity, unit) {
-  quantity.ranges ??= [];
-  if (!quantity.ranges[unit]) {
-    const codes = quantity.codes.subarray(unit * length, (unit + 1) * length);
-    quantity.ranges[unit] = codes.reduce(([low, high], code) => [Math.min(low, code), Math.max(high, code)], [STEPS, 0]);
-  }
-  return quantity.ranges[unit];
+  return [quantity.least[unit], quantity.most[unit]];
 }
 
 function valueOfCode(quantity, unit, code) {
-  const [low, high] = scaleOf(quantity, unit);
+  const [low, high] = rangeOf(quantity, unit);
   return low + code * (high - low) / STEPS;
+}
+
+/* Whether all units keep within an eighth of the scale that they share, as in a model that has hardly learnt. */
+function hardlyMoves(quantity) {
+  const [low, high] = scaleOf(quantity, 0);
+  return quantity.low.length === 1 && quantity.least.every((least, unit) => quantity.most[unit] - least < (high - low) / 8);
 }
 
 function valueOf(quantity, unit, at) {
@@ -112,6 +116,12 @@ const between = data.noun === "word" ? " " : "";
 
 function spoken(character) {
   return SPOKEN[character] || character;
+}
+
+/* A unit's value, with as many decimals as tell its values in this text apart. */
+function shownValue(quantity, unit, value) {
+  const [low, high] = rangeOf(quantity, unit);
+  return number(value, Math.max(2, 1 - Math.floor(Math.log10(high - low || 1))));
 }
 
 /* With a true minus sign. */

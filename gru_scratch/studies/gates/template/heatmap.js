@@ -93,13 +93,13 @@ function yOf(place) {
 
 function drawCells(from, to, above, below) {
   if (to <= from || below <= above) return;
-  const quantity = quantityNow(), colours = coloursOf(quantity);
+  const quantity = quantityNow();
   const image = new ImageData(to - from, below - above);
   let k = 0;
   for (let place = above; place < below; place++) {
-    const start = rows[place].unit * length, ends = endsOf(quantity, rows[place].unit);
+    const start = rows[place].unit * length, colours = coloursOfCodes(quantity, rows[place].unit);
     for (let at = from; at < to; at++) {
-      const { colour } = colours[placeIn(ends, quantity.codes[start + at])];
+      const { colour } = colours[quantity.codes[start + at]];
       image.data[k++] = colour[0];
       image.data[k++] = colour[1];
       image.data[k++] = colour[2];

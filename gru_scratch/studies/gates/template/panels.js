@@ -11,19 +11,20 @@ function make(name, properties = {}, ...children) {
 function drawExplanation() {
   const quantity = quantityNow();
   $("gate-title").replaceChildren(make("code", { textContent: quantity.name }), ` ${quantity.title}`);
-  $("gate-words").textContent = quantity.words;
+  const still = `In this text no unit of ${quantity.name} moves by much, as in a model that has hardly learnt: ` +
+    "“its own range” shows the little that each does.";
+  $("gate-words").textContent = hardlyMoves(quantity) ? `${quantity.words} ${still}` : quantity.words;
   $("gate-equation").textContent = quantity.equation;
-  const range = (ends) => ends.map((end) => number(end, Number.isInteger(end) ? 0 : 2)).join(" to ");
-  const own = quantity.low.length > 1;
-  const scale = scaleOf(quantity, state.unit);
+  const [low, high] = rangeOf(quantity, state.unit);
+  const [from, to] = [low, high].map((value) => shownValue(quantity, state.unit, value));
   $("precision").textContent =
-    `${quantity.name}: ${own ? `each unit on its own scale, unit ${state.unit}'s is` : "the scale is"} ${range(scale)}, ` +
-    `so one step is ${((scale[1] - scale[0]) / STEPS).toPrecision(2)}, and what you read is within half a step.`;
+    `${quantity.name} of unit ${state.unit} goes from ${from} to ${to} in this text, so one step is ` +
+    `${((high - low) / STEPS).toPrecision(2)}, and its values are within half a step.`;
 }
 
 function drawLegend() {
   const byUnit = state.mode !== "influence", quantity = quantityNow();
-  const [low, high] = byUnit ? endsOf(quantity, state.unit).map((code) => valueOfCode(quantity, state.unit, code)) : [0, 1];
+  const ends = byUnit ? endsOf(quantity, state.unit) : [0, 1];
   const bar = make("canvas", { width: 144, height: 1 });
   bar.setAttribute("aria-hidden", "true");
   const pen = bar.getContext("2d"), colours = byUnit ? coloursOf(quantity) : palette("influence");
@@ -31,17 +32,16 @@ function drawLegend() {
     pen.fillStyle = colours[Math.round(x / 143 * (colours.length - 1))].css;
     pen.fillRect(x, 0, 1, 1);
   }
-  const digits = Math.max(2, 1 - Math.floor(Math.log10(high - low || 1)));
-  const shown = (end) => number(end, Number.isInteger(end) ? 0 : digits);
+  const [low, high] = ends.map((end) => (Number.isInteger(end) ? number(end, 0) : shownValue(quantity, state.unit, end)));
   const name = byUnit ? `${quantity.name} of unit ${state.unit}` : "influence on the guess, share of the largest";
-  $("legend").replaceChildren(make("b", { textContent: name }), shown(low), bar, shown(high));
+  $("legend").replaceChildren(make("b", { textContent: name }), low, bar, high);
 }
 
 function drawMoment() {
   const { at } = state, quantity = quantityNow();
   $("moment-title").textContent = `After ${quoted(characterAt(at))}, ${data.noun} ${at + 1} of ${length}`;
   $("moment-value").replaceChildren(
-    `${quantity.name} of unit ${state.unit}: `, make("b", { id: "value", textContent: number(valueOf(quantity, state.unit, at)) }));
+    `${quantity.name} of unit ${state.unit}: `, make("b", { id: "value", textContent: shownValue(quantity, state.unit, valueOf(quantity, state.unit, at)) }));
   $("expected").tBodies[0].replaceChildren(...expectedAt(at).map(({ token, part, came }) => {
     const head = make("th", { scope: "row", textContent: sign(data.vocabulary[token]) });
     if (SPOKEN[data.vocabulary[token]]) head.setAttribute("aria-label", SPOKEN[data.vocabulary[token]]);
@@ -123,7 +123,8 @@ function speak() {
   const quantity = quantityNow(), [best] = expectedAt(state.at);
   $("live").textContent =
     `${spoken(characterAt(state.at))}, ${data.noun} ${state.at + 1}. ${quantity.title} ${quantity.name}, unit ${state.unit}: ` +
-    `${number(valueOf(quantity, state.unit, state.at))}. Expected next: ${spoken(data.vocabulary[best.token])}, ${percent(best.part)}.`;
+    `${shownValue(quantity, state.unit, valueOf(quantity, state.unit, state.at))}. ` +
+    `Expected next: ${spoken(data.vocabulary[best.token])}, ${percent(best.part)}.`;
 }
 
 function watchPanels() {

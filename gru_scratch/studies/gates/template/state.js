@@ -23,19 +23,25 @@ function show(changes, before = { ...state }) {
   try { history.replaceState(null, "", address); } catch { /* a page in a sandbox has no history */ }
 }
 
-/* The codes that the colours of a unit go between. */
+/* The values that the colours of a unit go between. */
 function endsOf(quantity, unit) {
-  return state.mode === "range" ? rangeOf(quantity, unit) : [0, STEPS];
+  return state.mode === "range" ? rangeOf(quantity, unit) : scaleOf(quantity, unit);
 }
 
-/* Where a code lies between two ends, as a whole number from 0 to STEPS. */
-function placeIn([low, high], code) {
-  return high > low ? Math.round((code - low) / (high - low) * STEPS) : 0;
+/* Where a value lies between two ends, as a whole number from 0 to STEPS. */
+function placeIn([low, high], value) {
+  return high > low ? Math.round((value - low) / (high - low) * STEPS) : 0;
 }
 
-/* The colours of values. A unit's own range need not have 0 in its middle: one hue, from its lowest value up. */
+/* The colours of a scale. A unit's own range need not have 0 in its middle: one hue, from its lowest value up. */
 function coloursOf(quantity) {
   return palette(state.mode === "range" ? "amount" : quantity.scale);
+}
+
+/* The colour of each code of a unit. */
+function coloursOfCodes(quantity, unit) {
+  const colours = coloursOf(quantity), ends = endsOf(quantity, unit);
+  return Array.from({ length: STEPS + 1 }, (_, code) => colours[placeIn(ends, valueOfCode(quantity, unit, code))]);
 }
 
 function drawAll() {
@@ -58,8 +64,7 @@ function sorts() {
 function meanOf(quantity, unit) {
   let sum = 0;
   for (let k = unit * length; k < (unit + 1) * length; k++) sum += quantity.codes[k];
-  const [low, high] = scaleOf(quantity, unit);
-  return low + sum / length * (high - low) / STEPS;
+  return valueOfCode(quantity, unit, sum / length);
 }
 
 /* The units in the chosen order, and the number that each is sorted by (none for the unit's own). */
@@ -89,7 +94,8 @@ function begin() {
     });
   }
   const [lowest, highest] = rangeOf(first[start.quantity], start.unit || 0);
-  if (highest - lowest < STEPS / 4) start.mode = "range";
+  const [low, high] = scaleOf(first[start.quantity], start.unit || 0);
+  if (highest - lowest < (high - low) / 4) start.mode = "range";
   const address = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
   for (const name of Object.keys(state)) {
     if (name in address) start[name] = name === "sort" || name === "mode" ? address[name] : Number(address[name]);

@@ -22,9 +22,9 @@ function writeText() {
 function paintText() {
   const byUnit = state.mode !== "influence";
   const quantity = quantityNow();
-  const colours = byUnit ? coloursOf(quantity) : palette("influence"), ends = endsOf(quantity, state.unit);
+  const colours = byUnit ? coloursOfCodes(quantity, state.unit) : palette("influence");
   for (let at = 0; at < length; at++) {
-    const { css, ink } = colours[byUnit ? placeIn(ends, codeOf(quantity, state.unit, at)) : shareOf(state.at, state.at - at)];
+    const { css, ink } = colours[byUnit ? codeOf(quantity, state.unit, at) : shareOf(state.at, state.at - at)];
     spans[at].style.backgroundColor = css;
     spans[at].style.color = ink;
   }
@@ -78,7 +78,7 @@ function tellHere(at, unit, event) {
   const quantity = quantityNow();
   const from = Math.max(0, at - (between ? 3 : 14));
   const around = Array.from({ length: at - from }, (_, k) => sign(characterAt(from + k)) + between).join("");
-  tip.textContent = `…${around}[${sign(characterAt(at))}]\n${quantity.name} of unit ${unit}: ${number(valueOf(quantity, unit, at))}`;
+  tip.textContent = `…${around}[${sign(characterAt(at))}]\n${quantity.name} of unit ${unit}: ${shownValue(quantity, unit, valueOf(quantity, unit, at))}`;
   tip.hidden = false;
   const left = Math.min(event.clientX + 14, innerWidth - tip.offsetWidth - 8);
   const above = event.clientY - tip.offsetHeight - 12;
