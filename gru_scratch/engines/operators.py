@@ -98,7 +98,7 @@ def _backward(
             layer.lengths,
             states,
             buffers,
-            grad_outputs.split(_output_sizes(layer), -1),
+            torch.split(grad_outputs, _output_sizes(layer), -1),
             grad_state,
             inputs_need_grad,
             *(() if layer.resets is None else (layer.resets, layer.fresh)),

@@ -85,7 +85,7 @@ def lines(folder: Path, name: str = "lines.txt") -> Path:
         ("\u00e9", {"tokens": "byte"}, "'\u00e9'"),
         (r"\n", {"tokens": "word"}, r"'\\n'"),
         (r"\n", {"cleaning": "book"}, r"'\\n'"),
-        ("w", {"min_freq": 1000}, "'w'"),
+        ("w", {"min_freq": 100}, "'w'"),
         ("<unk>", {"tokens": "word"}, "'<unk>'"),
     ],
 )
