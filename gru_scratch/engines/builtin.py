@@ -44,8 +44,8 @@ def run(
 ) -> tuple[Tensor, State]:
     """Run ``cell`` over a sequence: the same call as :func:`gru_scratch.engines.textbook.run`.
 
-    Tokens become one-hot vectors, since the kernel reads vectors only; ``lengths`` must be in descending order. The kernel
-    puts out the first state alone, so ``every`` is for cells without another.
+    Tokens become one-hot vectors, since the kernel reads vectors only; ``lengths`` must be in descending order. The
+    kernel puts out the first state alone, so ``every`` is for cells without another.
     """
     if not is_dense(inputs):
         inputs = F.one_hot(inputs.long(), weights.weight_ih.shape[1]).to(weights.weight_ih.dtype)
