@@ -1,8 +1,12 @@
-"""The one-way rule: a room imports only from the rooms before it, so that the package can be read from the first on."""
+"""The one-way rule: a room imports only from the rooms before it, so that the package can be read from the first on.
+
+And private names of PyTorch stand in one file.
+"""
 
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,6 +83,39 @@ def test_a_room_imports_only_from_rooms_before_it(path: Path) -> None:
     room = room_of(path)
     assert room in (*ROOMS, *OUTSIDE), f"{room} has no place in the order of rooms"
     assert violations(room, path.read_text()) == []
+
+
+def private_names(source: str) -> list[str]:
+    """The names below `torch` that a file imports or reads, and that PyTorch keeps to itself."""
+    read = (_dotted(node) for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Attribute))
+    names = {name for name in (*imports(source), *read) if name.split(".")[0] in ("torch", "nn", "F")}
+    return sorted(name for name in names if re.search(r"\._(?!_)", name))
+
+
+def _dotted(node: ast.AST) -> str:
+    if isinstance(node, ast.Name):
+        return node.id
+    return f"{_dotted(node.value)}.{node.attr}" if isinstance(node, ast.Attribute) else ""
+
+
+def test_private_names_of_pytorch_stand_in_one_file() -> None:
+    files = {str(path.relative_to(PACKAGE)): path.read_text() for path in PACKAGE.rglob("*.py")}
+    del files["engines/torch_private.py"]
+    assert {path: names for path, text in files.items() if (names := private_names(text))} == {}
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("def f():\n    from torch._dynamo import config, reset", ["torch._dynamo.config", "torch._dynamo.reset"]),
+        ("import torch._inductor", ["torch._inductor"]),
+        ("from torch._C import _profiler", ["torch._C._profiler"]),
+        ("x = torch._C._dispatch_keys(y).z", ["torch._C", "torch._C._dispatch_keys"]),
+        ("torch.sum(self._x); nn.Module.__call__; self._torch.x", []),
+    ],
+)
+def test_private_names_are_noticed(source: str, expected: list[str]) -> None:
+    assert private_names(source) == expected
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "scratch").glob("[a-z]*.py")), ids=lambda path: path.name)

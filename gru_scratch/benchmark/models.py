@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -29,18 +29,9 @@ from gru_scratch.cells.base import Cell
 from gru_scratch.cells.make import make_cell
 from gru_scratch.convert import torch_to_scratch
 from gru_scratch.engines.choice import native_refusal
+from gru_scratch.engines.torch_private import compiled_graphs, unrolling
 from gru_scratch.layers import GRU, LSTM, RNN, Recurrent
-from gru_scratch.models.language import RNNModel, RNNModelScratch
-from gru_scratch.scratch import gru, lstm, rnn
-
-_FUNCTIONS: Mapping[str, tuple[Any, Any]] = MappingProxyType(
-    {
-        "rnn": (rnn.init_rnn_state, rnn.rnn),
-        "gru": (gru.init_gru_state, gru.gru),
-        "gru_reset_after": (gru.init_gru_state, gru.gru_reset_after),
-        "lstm": (lstm.init_lstm_state, lstm.lstm),
-    }
-)
+from gru_scratch.models.language import SCRATCH_FUNCTIONS, RNNModel, RNNModelScratch
 
 
 @dataclass(frozen=True)
@@ -148,23 +139,20 @@ class Programs:
             return [p.requires_grad_() for p in torch_to_scratch(cell, self.weights)]
 
         sizes = self.setting.vocab_size, self.setting.num_hiddens
-        return RNNModelScratch(*sizes, self.device, get_params, *_FUNCTIONS[cell])
+        return RNNModelScratch(*sizes, self.device, get_params, *SCRATCH_FUNCTIONS[cell][1:])
 
 
 def _compile(model: RNNModel, batch: Batch, unroll: bool) -> TrainingStep:
     """Compile at once, so that what cannot be compiled is known here."""
-    from torch._dynamo import config, reset
-    from torch._dynamo.utils import counters
-
-    reset()  # else the sizes of the comparison before make this one's dynamic
-    before, start = counters["stats"]["unique_graphs"], time.perf_counter()
+    torch.compiler.reset()  # else the sizes of the comparison before make this one's dynamic
+    before, start = compiled_graphs(), time.perf_counter()
     try:
-        with config.patch(allow_rnn=unroll), warnings.catch_warnings():
+        with unrolling() if unroll else nullcontext(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of PyTorch's own code
             step = step_of_module(model, batch, torch.compile(model))
             step()
     except Exception as error:  # a compiler has many
         raise NotAvailableError(f"does not compile: {type(error).__name__}") from error
-    compiled = counters["stats"]["unique_graphs"] > before
+    compiled = before is None or compiled_graphs() != before
     step.note = f"compiled in {time.perf_counter() - start:.0f} s" if compiled else "torch.compile leaves it as it is"
     return step

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 import torch
 from torch.profiler import ProfilerActivity, profile
@@ -24,23 +23,13 @@ def peak_memory(action: Callable[[], object], device: torch.device) -> int:
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         action()
     assert profiler.profiler is not None
-    tree = profiler.profiler.kineto_results.experimental_event_tree()
-    return _peak(sorted(_allocations(tree)))
-
-
-def _allocations(events: Any) -> Iterator[tuple[int, int]]:
-    """(when, bytes) of each; bytes are negative where memory is given back."""
-    from torch._C._profiler import _EventType
-
-    waiting = list(events)
-    while waiting:
-        event = waiting.pop()
-        waiting.extend(event.children)
-        if event.tag == _EventType.Allocation and event.extra_fields.device.type == "cpu":
-            yield event.start_time_ns, event.extra_fields.alloc_size
+    events = profiler.profiler.kineto_results.events()
+    on_cpu = (event for event in events if event.name() == "[memory]" and event.device_type().name == "CPU")
+    return _peak(sorted((event.start_ns(), event.nbytes()) for event in on_cpu))
 
 
 def _peak(allocations: list[tuple[int, int]]) -> int:
+    """From (when, bytes) of each; bytes are negative where memory is given back."""
     held = peak = 0
     for _, size in allocations:
         held += size

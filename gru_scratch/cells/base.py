@@ -69,8 +69,8 @@ class Carry(NamedTuple):
     """The name of the gate that lets the new value in; None where it is the same gate."""
 
 
-CACHED = ("_by_gate", "_by_recurrent_gate", "_recurrence")
-"""The attributes in which a cell caches what tracing its step has shown."""
+CACHED = ("_by_gate", "_by_recurrent_gate", "_key", "_recurrence")
+"""The attributes in which a cell caches what tracing its step has shown, and its key."""
 
 
 class Cell:
@@ -171,6 +171,15 @@ class Cell:
     @cached_property
     def _recurrence(self) -> Recurrence:
         return trace(self, hidden_size=2)
+
+    @cached_property
+    def _key(self) -> str:
+        return registry.key(self)
+
+    @property
+    def registry_key(self) -> str:
+        """The name by which operators know the cell, computed once."""
+        return self._key
 
     @property
     def recurrence(self) -> Recurrence:

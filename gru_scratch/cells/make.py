@@ -7,7 +7,7 @@ import keyword
 from collections.abc import Iterator
 from typing import Any
 
-from gru_scratch.cells.base import Carry, Cell, Param, registry, trace
+from gru_scratch.cells.base import Carry, Cell, Param, trace
 
 
 def make_cell(cell: Cell | type[Cell], hidden_size: int = 2) -> Cell:
@@ -29,7 +29,7 @@ def make_cell(cell: Cell | type[Cell], hidden_size: int = 2) -> Cell:
         raise ValueError(f"{type(cell).__name__}{problem}")
     if "_recurrence" not in vars(cell):
         vars(cell)["_recurrence"] = trace(cell, hidden_size)
-    _ = registry.key(cell), cell._by_gate, cell._by_recurrent_gate  # now: torch.compile can only read them
+    _ = cell._key, cell._by_gate, cell._by_recurrent_gate  # now: torch.compile can only read them
     return cell
 
 

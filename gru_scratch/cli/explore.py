@@ -8,7 +8,7 @@ from gru_scratch.studies.gates.exploration import NOUNS, check_length, check_tex
 from gru_scratch.studies.gates.explore_options import ExploreArguments
 from gru_scratch.studies.gates.page import build_page, check_out, write_page
 from gru_scratch.studies.gates.reading import find_own_text, tokens_of_files, tokens_of_text
-from gru_scratch.text.corpus import text_name
+from gru_scratch.text.reading import text_name
 from gru_scratch.training.folder import LoadedRun, load_run
 from gru_scratch.training.hardware import pick_device
 

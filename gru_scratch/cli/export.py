@@ -30,4 +30,7 @@ def main(given: ExportArguments) -> int:
     else:
         write_atomically(out, torch_file(run.model))
         print(loading_lines(run.model, str(out)))
+    if given.to != "c" and run.model.reset_at is not None:
+        token = run.vocab.to_tokens(run.model.reset_at)
+        print(f"# clear the state before each token {run.model.reset_at}, {token!r}: neither file nor layer does it")
     return 0

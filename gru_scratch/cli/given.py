@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from gru_scratch.cli.generate import as_typed
-from gru_scratch.text.corpus import read_text, split_lines
+from gru_scratch.text.reading import read_text, split_lines
 
 
 def given_sentences(text: str | None, file: Path | None) -> list[str]:

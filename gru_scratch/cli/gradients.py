@@ -22,7 +22,8 @@ from gru_scratch.studies.gradients.runs import (
 from gru_scratch.studies.results import claim_folder, save_study
 from gru_scratch.studies.study_options import check_seeds, check_threads, part_of
 from gru_scratch.text.batches import SequenceLoader
-from gru_scratch.text.corpus import load_text, shown
+from gru_scratch.text.corpus import load_text
+from gru_scratch.text.reading import shown
 from gru_scratch.text.vocab import Vocab
 from gru_scratch.training.threads import limit_threads
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import sys
 from dataclasses import asdict
 from functools import partial
@@ -17,7 +16,7 @@ from gru_scratch.cli.summary import print_header, print_result
 from gru_scratch.generate.continuation import samples
 from gru_scratch.studies.gradients.watch import watch_run
 from gru_scratch.studies.results import plain
-from gru_scratch.training.build import build_model, find_cell_file
+from gru_scratch.training.build import build_model, find_cell_file, reset_token
 from gru_scratch.training.config import TrainConfig
 from gru_scratch.training.data import RunText, read_run_text
 from gru_scratch.training.engine import kept_engine
@@ -26,9 +25,8 @@ from gru_scratch.training.folder import read_state, save_test
 from gru_scratch.training.processes import Processes
 from gru_scratch.training.schedule import Bound
 from gru_scratch.training.text_task import TextTask
-from gru_scratch.training.threads import fastest_threads, limit_threads
+from gru_scratch.training.threads import settle_threads
 from gru_scratch.training.trainer import Trainer
-from gru_scratch.training.update import named_parameters
 
 
 def main(given: Run[TrainConfig]) -> int:
@@ -44,12 +42,10 @@ def train_together(config: TrainConfig, resumed: Path | None, device: torch.devi
         print(f"note: {text.source.notice}", file=sys.stderr)
     torch.manual_seed(config.seed)
     cell_file = find_cell_file(config)
-    model = build_model(config, len(text.vocab), device, cell_file)
+    model = build_model(config, len(text.vocab), device, cell_file, reset_token(config, text.vocab))
     kept = None if before is None else kept_engine(config, before)
     trainer = Trainer(TextTask(config, model, text, device, cell_file, processes, kept))
-    if config.threads == "auto":
-        kept_threads = None if before is None else before.get("threads")
-        limit_threads("auto", kept_threads or measured_threads(trainer.task))
+    settle_threads(trainer.task, before)
     with claimed_folder(config, resumed, processes) as folder:
         if resumed is not None:
             trainer.restore(read_state(resumed))
@@ -74,16 +70,6 @@ def read_text_once(config: TrainConfig, processes: Processes, planned: Bound | N
         text = read_run_text(config, progress, planned)
     processes.wait()
     return text
-
-
-def measured_threads(task: TextTask) -> int:
-    """One thread or all, whichever makes an update of this run sooner; measuring leaves the run as it is."""
-    batch = task.epoch(random.Random(0))[0]
-    with torch.random.fork_rng(devices=[]):
-        count = fastest_threads(lambda: torch.autograd.backward(task.loss(batch, ()).mean), torch.get_num_threads())
-    for _, param in named_parameters(task.model):
-        param.grad = None
-    return count
 
 
 class TextSession(Session[TextTask]):

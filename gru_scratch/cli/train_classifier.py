@@ -22,6 +22,7 @@ from gru_scratch.training.processes import Processes
 from gru_scratch.training.scores import accuracy, macro_f1
 from gru_scratch.training.sentence_options import ClassifierOptions
 from gru_scratch.training.state import Record
+from gru_scratch.training.threads import settle_threads
 from gru_scratch.training.trainer import Trainer
 
 SAMPLES = 6
@@ -37,9 +38,11 @@ def train_classifier(
 ) -> int:
     processes.check_alone("a classifier")
     examples = read_run_examples(config)
-    kept = None if resumed is None else kept_engine(config, read_state(resumed).record)
+    before = None if resumed is None else read_state(resumed).record
+    kept = None if before is None else kept_engine(config, before)
     torch.manual_seed(config.seed)
     trainer = Trainer(ClassificationTask(config, examples, device, kept))
+    settle_threads(trainer.task, before)
     with claimed_folder(config, resumed, processes) as folder:
         if resumed is not None:
             trainer.restore(read_state(resumed))

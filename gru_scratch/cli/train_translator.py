@@ -18,6 +18,7 @@ from gru_scratch.training.folder import read_state, save_test
 from gru_scratch.training.processes import Processes
 from gru_scratch.training.sentence_options import TranslatorOptions
 from gru_scratch.training.state import Record
+from gru_scratch.training.threads import settle_threads
 from gru_scratch.training.trainer import Trainer
 from gru_scratch.training.translation_task import TranslationTask, read_run_pairs, translate_by
 
@@ -34,9 +35,11 @@ def train_translator(
 ) -> int:
     processes.check_alone("a translator")
     pairs = read_run_pairs(config)
-    kept = None if resumed is None else kept_engine(config, read_state(resumed).record)
+    before = None if resumed is None else read_state(resumed).record
+    kept = None if before is None else kept_engine(config, before)
     torch.manual_seed(config.seed)
     trainer = Trainer(TranslationTask(config, pairs, device, decode_greedily, kept))
+    settle_threads(trainer.task, before)
     with claimed_folder(config, resumed, processes) as folder:
         if resumed is not None:
             trainer.restore(read_state(resumed))

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from gru_scratch.d2l.tools import load_array
-from gru_scratch.text.corpus import read_text, split_lines
 from gru_scratch.text.pairs import find_fra_eng
+from gru_scratch.text.reading import read_text, split_lines
 from gru_scratch.text.vocab import Vocab
 
 Token = TypeVar("Token")

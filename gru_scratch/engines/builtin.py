@@ -23,12 +23,12 @@ from gru_scratch.engines.weights import LayerWeights, is_dense
 def kernel_of(cell: Cell) -> str | None:
     """The name of PyTorch's kernel that computes a cell; None where there is none."""
     step: Any = type(cell).step
-    if step is GRUEquations.step and cell.options()["reset_after"]:
+    if isinstance(cell, GRUEquations) and step is GRUEquations.step and cell.reset_after:
         return "gru"
     if step is LSTMEquations.step:
         return "lstm"
-    if step is RNNEquations.step:
-        return f"rnn_{cell.options()['nonlinearity']}"
+    if isinstance(cell, RNNEquations) and step is RNNEquations.step:
+        return f"rnn_{cell.nonlinearity}"
     return None
 
 
@@ -40,10 +40,12 @@ def run(
     params: Mapping[str, Tensor] | None = None,
     masks: Mapping[str, Tensor] | None = None,
     lengths: Tensor | None = None,
+    every: bool = False,
 ) -> tuple[Tensor, State]:
     """Run ``cell`` over a sequence: the same call as :func:`gru_scratch.engines.textbook.run`.
 
-    Tokens become one-hot vectors, since the kernel reads vectors only; ``lengths`` must be in descending order.
+    Tokens become one-hot vectors, since the kernel reads vectors only; ``lengths`` must be in descending order. The
+    kernel puts out the first state alone, so ``every`` is for cells without another.
     """
     if not is_dense(inputs):
         inputs = F.one_hot(inputs.long(), weights.weight_ih.shape[1]).to(weights.weight_ih.dtype)

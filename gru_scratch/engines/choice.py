@@ -20,7 +20,8 @@ from gru_scratch.engines import builtin, operators, textbook
 from gru_scratch.engines.native.compiler import CompilerError
 from gru_scratch.engines.native.library import library_of
 from gru_scratch.engines.native.tracing import NotElementwiseError
-from gru_scratch.engines.torch_private import transformed
+from gru_scratch.engines.segments import by_segments
+from gru_scratch.engines.torch_private import answer_while_compiling, transformed
 from gru_scratch.engines.weights import LayerWeights
 
 Run: TypeAlias = Callable[..., tuple[Tensor, Any]]
@@ -30,7 +31,7 @@ RUNS: Mapping[str, Run] = {
     "native": operators.native,
     "fused": operators.fused,
     "textbook": textbook.run,
-    "builtin": builtin.run,
+    "builtin": by_segments(builtin.run),
 }
 
 ROUNDED_PAYS = 512
@@ -56,21 +57,27 @@ def run_with(
     params: Mapping[str, Tensor] | None = None,
     masks: Mapping[str, Tensor] | None = None,
     lengths: Tensor | None = None,
+    every: bool = False,
+    resets: Tensor | None = None,
+    fresh: State | None = None,
 ) -> tuple[Tensor, State]:
     """Run ``cell`` over a sequence by the engine of a name: the same call as :func:`gru_scratch.engines.textbook.run`.
 
     Raises:
         RuntimeError: the engine was asked for by name and cannot run this; the message says why.
     """
-    chosen = engine_for(engine, registry.key(cell), *facts(weights))
+    chosen = engine_for(engine, cell.registry_key, *facts(weights))
     if chosen == "builtin" and transformed():
         chosen = "textbook"
-    return RUNS[chosen](cell, inputs, state, weights, params, masks, lengths)
+    every = every and len(state) > 1
+    if chosen == "builtin" and every:
+        chosen = "fused"  # that kernel returns the first state alone
+    return RUNS[chosen](cell, inputs, state, weights, params, masks, lengths, every, resets, fresh)
 
 
-def runner(engine: str) -> Run:
-    """The engine of a name, as a function to call."""
-    return partial(run_with, engine)
+def runner(engine: str, every: bool = False) -> Run:
+    """The engine of a name, as a function to call; ``every``: as for :func:`gru_scratch.engines.textbook.run`."""
+    return partial(run_with, engine, every=every)
 
 
 class Situation(NamedTuple):
@@ -92,6 +99,7 @@ def facts(weights: LayerWeights, dtype: torch.dtype | None = None) -> Situation:
     return Situation(dtype or like.dtype, like.device.type, weights.hidden_size, projected, may_round())
 
 
+@answer_while_compiling
 def may_round() -> bool:
     """:attr:`Situation.rounded`, as PyTorch is set now."""
     onednn: Any = torch.backends.mkldnn
@@ -99,6 +107,7 @@ def may_round() -> bool:
     return onednn.matmul.fp32_precision == "bf16" and bool(capabilities.get("amx_bf16"))
 
 
+@answer_while_compiling
 def engine_for(engine: str, cell: str, *situation: Any) -> str:
     """The name of the engine that runs.
 
@@ -109,11 +118,6 @@ def engine_for(engine: str, cell: str, *situation: Any) -> str:
     if engine not in ("auto", choice.engine):
         raise RuntimeError(f"engine {engine!r} cannot run this layer: {choice.reason}")
     return choice.engine
-
-
-# A compiler cannot trace these, but takes what they say while it traces.
-engine_for._dynamo_marked_constant = True  # type: ignore[attr-defined]
-may_round._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def choose(engine: str, cell: Cell, situation: Situation) -> Choice:

@@ -12,8 +12,9 @@ from gru_scratch.cells.base import Cell, registry
 from gru_scratch.engines.weights import LayerWeights
 
 LAYER_SCHEMA = (
-    "str engine, str cell, bool keep, Tensor inputs, Tensor weight_ih, Tensor weight_hh, Tensor? bias_ih,"
-    " Tensor? bias_hh, Tensor? weight_hr, Tensor? lengths, Tensor[] state, Tensor[] params, Tensor[] masks"
+    "str engine, str cell, bool keep, bool every, Tensor inputs, Tensor weight_ih, Tensor weight_hh, Tensor? bias_ih,"
+    " Tensor? bias_hh, Tensor? weight_hr, Tensor? lengths, Tensor? resets, Tensor[] state, Tensor[] fresh,"
+    " Tensor[] params, Tensor[] masks"
 )
 """Both take this, as :class:`Layer`."""
 
@@ -27,6 +28,8 @@ class Layer(NamedTuple):
     engine: str
     cell: str
     keep: bool
+    every: bool
+    """Whether a step puts out all its states, one beside the other, or the first alone."""
     inputs: Tensor
     weight_ih: Tensor
     weight_hh: Tensor
@@ -34,7 +37,10 @@ class Layer(NamedTuple):
     bias_hh: Tensor | None
     weight_hr: Tensor | None
     lengths: Tensor | None
+    resets: Tensor | None
     state: list[Tensor]
+    fresh: list[Tensor] | None
+    """What the states are after a reset; none where there are no resets."""
     params: list[Tensor] | None  # None: an empty list, as some compilers hand it over
     masks: list[Tensor] | None
 
@@ -51,12 +57,14 @@ class Layer(NamedTuple):
 
     def flat(self) -> list[Tensor | None]:
         """All tensors in a row: autograd's functions take no lists."""
-        return [*self[3:10], *self.state, *(self.params or ()), *(self.masks or ())]
+        return [*self[4:12], *self.state, *(self.fresh or ()), *(self.params or ()), *(self.masks or ())]
 
     @classmethod
-    def unflat(cls, engine: str, cell: str, keep: bool, tensors: Sequence[Tensor | None]) -> Layer:
+    def unflat(cls, engine: str, cell: str, keep: bool, every: bool, tensors: Sequence[Tensor | None]) -> Layer:
         """The inverse of :meth:`flat`."""
         the_cell = registry[cell]
-        ends = list(accumulate((7, len(the_cell.states._fields), len(the_cell.params), len(the_cell.masks))))
+        states = len(the_cell.states._fields)
+        fresh = 0 if tensors[7] is None else states
+        ends = list(accumulate((8, states, fresh, len(the_cell.params), len(the_cell.masks))))
         lists = (list(tensors[a:b]) for a, b in pairwise(ends))
-        return cls._make((engine, cell, keep, *tensors[:7], *lists))
+        return cls._make((engine, cell, keep, every, *tensors[:8], *lists))

@@ -51,9 +51,15 @@ def _forward(*args: Any) -> list[Tensor]:
     cell, params, masks = layer.named()
     lengths = layer.lengths
     run = KERNELS[layer.engine].forward
+    anew = () if layer.resets is None else (layer.resets, layer.fresh)
     with torch_private.within_kernel(layer.inputs.device.type):
-        states, buffers = run(cell, layer.inputs, tuple(layer.state), layer.weights, params, masks, lengths, layer.keep)
-    outputs = states[0][1:].clone() if layer.keep else states[0][1:].data  # no view: the caller may detach it in place
+        states, buffers = run(
+            cell, layer.inputs, tuple(layer.state), layer.weights, params, masks, lengths, layer.keep, *anew
+        )
+    if layer.every:
+        outputs = torch.cat([s[1:] for s in states], -1)
+    else:  # no view: the caller may detach it in place
+        outputs = states[0][1:].clone() if layer.keep else states[0][1:].data
     if lengths is None:
         final = [s[-1].clone() for s in states]
     else:
@@ -66,9 +72,10 @@ def _forward_shapes(*args: Any) -> list[Tensor]:
     layer = Layer(*args)
     (steps, batch), new, state = layer.inputs.shape[:2], layer.weight_hh.new_empty, layer.state
     final = [new(s.shape) for s in state]
+    width = sum(_output_sizes(layer))
     if not layer.keep:
-        return [new(steps + 1, batch, state[0].shape[-1])[1:], *final]
-    outputs = new(steps, batch, state[0].shape[-1])
+        return [new(steps, batch, width) if layer.every else new(steps + 1, batch, width)[1:], *final]
+    outputs = new(steps, batch, width)
     states = [new(steps + 1, batch, s.shape[-1]) for s in state]
     shapes = KERNELS[layer.engine].buffer_shapes(registry[layer.cell], steps, batch, layer.weights)
     return [outputs, *final, *states, *(new(shape) for shape in shapes)]
@@ -77,7 +84,7 @@ def _forward_shapes(*args: Any) -> list[Tensor]:
 def _backward(
     inputs_need_grad: bool, grad_outputs: Tensor, grad_state: list[Tensor], kept: list[Tensor], *args: Any
 ) -> list[Tensor]:
-    """The gradients in the order of :meth:`Layer.flat`, without lengths and masks; empty where there is nothing."""
+    """The gradients in the order of :meth:`Layer.flat`, but of lengths, resets and masks; empty where there is none."""
     layer = Layer(*args)
     cell, params, masks = layer.named()
     states, buffers = kept[: len(layer.state)], kept[len(layer.state) :]
@@ -91,12 +98,13 @@ def _backward(
             layer.lengths,
             states,
             buffers,
-            grad_outputs,
+            torch.split(grad_outputs, _output_sizes(layer), -1),
             grad_state,
             inputs_need_grad,
+            *(() if layer.resets is None else (layer.resets, layer.fresh)),
         )
     weights = [d if w is not None else None for w, d in zip(layer.weights, found.weights, strict=True)]
-    gradients = (found.inputs, *weights, *found.state, *(found.params[name] for name in cell.params))
+    gradients = (found.inputs, *weights, *found.state, *found.fresh, *(found.params[name] for name in cell.params))
     return [grad_outputs.new_empty(0) if d is None else d for d in gradients]
 
 
@@ -104,20 +112,29 @@ def _backward_shapes(
     inputs_need_grad: bool, grad_outputs: Tensor, grad_state: list[Tensor], kept: list[Tensor], *args: Any
 ) -> list[Tensor]:
     layer = Layer(*args)
-    wanted = (layer.inputs if inputs_need_grad else None, *layer.weights, *layer.state, *(layer.params or ()))
+    others = (*layer.state, *(layer.fresh or ()), *(layer.params or ()))
+    wanted = (layer.inputs if inputs_need_grad else None, *layer.weights, *others)
     return [grad_outputs.new_empty(0 if x is None else x.shape) for x in wanted]
+
+
+def _output_sizes(layer: Layer) -> list[int]:
+    """Of each state that a step puts out, how many numbers a row has."""
+    return [s.shape[-1] for s in (layer.state if layer.every else layer.state[:1])]
 
 
 class _Differentiable(torch.autograd.Function):
     """The forward operator, whose derivative is the backward operator."""
 
     @staticmethod
-    def forward(ctx: Any, engine: str, cell: str, keep: bool, *tensors: Tensor | None) -> tuple[Tensor, ...]:
-        layer = Layer.unflat(engine, cell, keep, tensors)
+    def forward(
+        ctx: Any, engine: str, cell: str, keep: bool, every: bool, *tensors: Tensor | None
+    ) -> tuple[Tensor, ...]:
+        layer = Layer.unflat(engine, cell, keep, every, tensors)
         with torch_private.below_autograd():
             outputs = _below_autograd(torch.ops.gru_scratch.forward, _forward, *layer)
         visible = 1 + len(layer.state)
-        ctx.engine, ctx.cell, ctx.count, ctx.output_shape = engine, cell, len(tensors), outputs[0].shape
+        ctx.engine, ctx.cell, ctx.every = engine, cell, every
+        ctx.count, ctx.output_shape = len(tensors), outputs[0].shape
         ctx.set_materialize_grads(False)
         ctx.mark_non_differentiable(*outputs[visible:])
         ctx.save_for_backward(*tensors, *outputs[visible:])  # so that a weight changed in place is noticed
@@ -126,17 +143,13 @@ class _Differentiable(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         saved = ctx.saved_tensors
-        layer = Layer.unflat(ctx.engine, ctx.cell, True, saved[: ctx.count])
+        layer = Layer.unflat(ctx.engine, ctx.cell, True, ctx.every, saved[: ctx.count])
         grad_outputs = layer.weight_hh.new_zeros(ctx.output_shape) if grads[0] is None else grads[0]
         grad_state = [s.new_zeros(s.shape) if g is None else g for s, g in zip(layer.state, grads[1:], strict=False)]
         if torch.is_grad_enabled():
-            return (
-                None,
-                None,
-                None,
-                *_backward_of_textbook(layer, [grad_outputs, *grad_state], ctx.needs_input_grad[3:]),
-            )
-        inputs_need_grad = ctx.needs_input_grad[3]
+            found = _backward_of_textbook(layer, [grad_outputs, *grad_state], ctx.needs_input_grad[4:])
+            return None, None, None, None, *found
+        inputs_need_grad = ctx.needs_input_grad[4]
         kept = list(saved[ctx.count :])
         with torch_private.below_autograd():
             found = _below_autograd(
@@ -144,7 +157,7 @@ class _Differentiable(torch.autograd.Function):
             )
         d_weights = [d if w is not None else None for w, d in zip(layer.weights, found[1:6], strict=True)]
         d_inputs = found[0] if inputs_need_grad else None
-        return None, None, None, d_inputs, *d_weights, None, *found[6:], *(None for _ in layer.masks or ())
+        return None, None, None, None, d_inputs, *d_weights, None, None, *found[6:], *(None for _ in layer.masks or ())
 
 
 def _below_autograd(operator: Any, kernel: Any, *args: Any) -> Any:
@@ -160,10 +173,19 @@ def _backward_of_textbook(layer: Layer, grads: Sequence[Tensor], wanted: Sequenc
     """
     tensors = layer.flat()
     aliases = [x.view_as(x) if x is not None and want else x for x, want in zip(tensors, wanted, strict=True)]
-    alias = Layer.unflat(layer.engine, layer.cell, True, aliases)
+    alias = Layer.unflat(layer.engine, layer.cell, True, layer.every, aliases)
     cell, params, masks = alias.named()
     outputs, final = textbook.run(
-        cell, alias.inputs, cell.states(*alias.state), alias.weights, params, masks, alias.lengths
+        cell,
+        alias.inputs,
+        cell.states(*alias.state),
+        alias.weights,
+        params,
+        masks,
+        alias.lengths,
+        layer.every,
+        alias.resets,
+        None if alias.resets is None else cell.states(*alias.fresh or ()),
     )
     reached = [(y, g) for y, g in zip((outputs, *final), grads, strict=True) if y.requires_grad]
     read, arriving = zip(*reached, strict=True)
@@ -174,7 +196,7 @@ def _backward_of_textbook(layer: Layer, grads: Sequence[Tensor], wanted: Sequenc
 
 def _differentiable_forward(*args: Any) -> list[Tensor]:
     layer = Layer(*args)
-    return list(_Differentiable.apply(layer.engine, layer.cell, layer.keep, *layer.flat()))  # type: ignore[no-untyped-call]
+    return list(_Differentiable.apply(layer.engine, layer.cell, layer.keep, layer.every, *layer.flat()))  # type: ignore[no-untyped-call]
 
 
 _library.impl("forward", _forward, "CompositeExplicitAutograd")
@@ -200,6 +222,9 @@ def run(
     params: Mapping[str, Tensor] | None = None,
     masks: Mapping[str, Tensor] | None = None,
     lengths: Tensor | None = None,
+    every: bool = False,
+    resets: Tensor | None = None,
+    fresh: State | None = None,
 ) -> tuple[Tensor, State]:
     """Run ``cell`` over a sequence: the same call, and the same results, as :func:`gru_scratch.engines.textbook.run`.
 
@@ -208,18 +233,20 @@ def run(
     ``torch.export`` is told a length, so that what it saves needs none of this package's operators.
     """
     params, masks = params or {}, masks or {}
-    tensors = [inputs, *state, *(w for w in weights if w is not None), *params.values()]
+    anew = () if fresh is None else tuple(fresh)
+    tensors = [inputs, *state, *anew, *(w for w in weights if w is not None), *params.values()]
     served = not (torch_private.transformed() and (torch.compiler.is_compiling() or _concerned(tensors)))
     if not served or weights.weight_hh.is_complex() or _is_exported_at(inputs.shape[0]):
-        return textbook.run(cell, inputs, state, weights, params, masks, lengths)
+        return textbook.run(cell, inputs, state, weights, params, masks, lengths, every, resets, fresh)
     tracing = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
     keep = tracing or (torch.is_grad_enabled() and any(x.requires_grad for x in tensors))
     named = [params[name] for name in cell.params], [masks[name] for name in cell.masks]
-    key = registry.key(cell)
     forward: Any = torch.ops.gru_scratch.forward
     if not (keep or torch.compiler.is_compiling()) and torch_private.comes_straight_to_kernel([*tensors, *named[1]]):
         forward = _forward  # a step of one sequence takes less time than the dispatcher
-    found = forward(engine, key, keep, inputs, *weights, lengths, list(state), *named)
+    found = forward(
+        engine, cell.registry_key, keep, every, inputs, *weights, lengths, resets, list(state), list(anew), *named
+    )
     return found[0], cell.states(*found[1 : 1 + len(state)])
 
 

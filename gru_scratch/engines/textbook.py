@@ -51,6 +51,9 @@ def run(
     params: Mapping[str, Tensor] | None = None,
     masks: Mapping[str, Tensor] | None = None,
     lengths: Tensor | None = None,
+    every: bool = False,
+    resets: Tensor | None = None,
+    fresh: State | None = None,
     observe: Observer | None = None,
 ) -> tuple[Tensor, State]:
     """Run ``cell`` over a sequence, step by step.
@@ -63,24 +66,30 @@ def run(
         params: the cell's own parameters, by name.
         masks: what ``cell.draw_masks`` drew, (T, B, H) each.
         lengths: (B,), or None: past its length a sequence's outputs are zero and its state does not change.
+        every: whether a step puts out all its states, one beside the other, or the first alone.
+        resets: booleans (T, B), where a sequence starts a step from its ``fresh`` state; None: nowhere.
         observe: called after every step.
 
     Returns:
-        The first state of every step, (T, B, P or H), and the state after the last.
+        The first state of every step, (T, B, P or H), or all of them, (T, B, their sizes together); and the state after
+        the last.
     """
     W = Multiplier(cell, weights).W
     x_all = project(inputs, weights)
     outputs = []
     for t, x_t in enumerate(x_all.unbind(0)):
+        if resets is not None:
+            anew = resets[t].unsqueeze(-1)  # (B, 1)
+            state = type(state)(*(torch.where(anew, f, s) for f, s in zip(fresh, state, strict=True)))  # type: ignore[arg-type]
         extras = {**(params or {}), **{name: mask[t] for name, mask in (masks or {}).items()}}
         new, gates = cell.step(cell.name_x(x_t), W, state, **extras)
         if weights.weight_hr is not None:
             new = new._replace(**{new._fields[0]: F.linear(new[0], weights.weight_hr)})
-        output = new[0]
+        output = torch.cat(tuple(new), -1) if every else new[0]
         if lengths is not None:
             alive = (t < lengths).unsqueeze(-1)  # (B, 1)
             new = type(new)(*(torch.where(alive, after, before) for after, before in zip(new, state, strict=True)))
-            output = torch.where(alive, new[0], torch.zeros_like(new[0]))
+            output = torch.where(alive, output, torch.zeros_like(output))
         state = new
         outputs.append(output)
         if observe is not None:
@@ -88,23 +97,3 @@ def run(
     if not outputs:
         return state[0].new_zeros(0, *state[0].shape), state
     return torch.stack(outputs), state
-
-
-def run_for_states(
-    cell: Cell,
-    inputs: Tensor,
-    state: State,
-    weights: LayerWeights,
-    params: Mapping[str, Tensor] | None = None,
-    masks: Mapping[str, Tensor] | None = None,
-    lengths: Tensor | None = None,
-) -> tuple[Tensor, State]:
-    """As :func:`run`, but a step puts out all its states, one beside the other, (T, B, their sizes together)."""
-    seen: list[Tensor] = []
-
-    def keep(t: int, new: State, gates: Gates) -> None:
-        every = torch.cat(tuple(new), -1)
-        seen.append(every if lengths is None else torch.where((t < lengths).unsqueeze(-1), every, 0.0))
-
-    _, final = run(cell, inputs, state, weights, params, masks, lengths, observe=keep)
-    return torch.stack(seen), final

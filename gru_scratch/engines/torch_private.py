@@ -1,7 +1,7 @@
 """All private names of PyTorch that this package uses, in one place.
 
-Each is looked up once, by name; where a version of PyTorch lacks it, a public way takes its place, or something is
-lost, which the function that uses it says.
+Each is looked up once, by name (the compiler's when it is asked for: importing it takes a second or two); where a
+version of PyTorch lacks it, a public way takes its place, or something is lost, which the function that uses it says.
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import forward_ad
 
 TRACER = "torch._dynamo.variables.builder"
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 _PATHS = (
     "torch._C._AutoDispatchBelowAutograd",
@@ -138,6 +140,16 @@ def comes_straight_to_kernel(tensors: Iterable[Tensor]) -> bool:
     return bool(_PLAIN_DISPATCH) and _dispatch_as_it_is(tensors) <= _PLAIN_DISPATCH
 
 
+def answer_while_compiling(function: F) -> F:
+    """Mark a function that a compiler cannot trace: it calls the function while it traces, and keeps the answer.
+
+    ``torch.compiler.assume_constant_result`` sets the same mark, but would import the compiler now. A compiler that
+    does not know the mark traces the function, and ``fullgraph=True`` fails there.
+    """
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return function
+
+
 def under_func_transform() -> bool:
     """Whether a ``torch.func`` transform is at work.
 
@@ -148,14 +160,10 @@ def under_func_transform() -> bool:
     return level is not None and level() is not None
 
 
+@answer_while_compiling  # which then compiles again under other transforms
 def transformed() -> bool:
     """Whether a ``torch.func`` transform or forward-mode differentiation is at work."""
     return under_func_transform() or getattr(forward_ad, "_current_level", -1) >= 0
-
-
-# A compiler cannot trace this look, but takes it while it traces, and compiles again where the answer is another. The
-# same as torch.compiler.assume_constant_result, which would import the compiler now.
-transformed._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def is_batched(x: Tensor) -> bool:
@@ -164,12 +172,10 @@ def is_batched(x: Tensor) -> bool:
     return batched is not None and bool(batched(x))
 
 
+@answer_while_compiling  # PyTorch 2.10's compiler cannot trace it
 def has_autocast(device: str) -> bool:
     """Whether there is autocast for this kind of device at all."""
     return torch.amp.is_autocast_available(device)
-
-
-has_autocast._dynamo_marked_constant = True  # type: ignore[attr-defined]  # PyTorch 2.10's compiler cannot trace it
 
 
 def is_any_autocast_enabled() -> bool:
@@ -244,10 +250,29 @@ def _older_level() -> int:
     return level
 
 
+def has_forward_hooks(module: nn.Module) -> bool:
+    """Whether hooks run around a module's forward. Without the names no hook is seen, and generation, which then takes
+    the module's parameters and leaves its forward out, runs none."""
+    return any(getattr(module, name, None) for name in ("_forward_hooks", "_forward_pre_hooks"))
+
+
 def saved_alpha(node: Any) -> Any:
     """By what an addition in autograd's graph scales its second summand. Without the name nothing is known, and a cell
     without a derivative by hand computes the derivatives of input and product apart."""
     return getattr(node, "_saved_alpha", None)
+
+
+def compiled_graphs() -> int | None:
+    """How many graphs ``torch.compile`` has made so far. Without the name nothing is known."""
+    counters = _look_up("torch._dynamo.utils.counters")
+    return None if counters is None else int(counters["stats"]["unique_graphs"])
+
+
+def unrolling() -> AbstractContextManager[Any]:
+    """In it ``torch.compile`` unrolls the layers of ``torch.nn`` over time. Without the name it leaves them as they
+    are."""
+    config = _look_up("torch._dynamo.config")
+    return config.patch(allow_rnn=True) if hasattr(config, "allow_rnn") else nullcontext()
 
 
 def let_the_compiler_into(kind: type) -> None:

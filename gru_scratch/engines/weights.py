@@ -37,6 +37,7 @@ class Gradients(NamedTuple):
     state: tuple[Tensor, ...]
     weights: LayerWeights
     params: dict[str, Tensor]
+    fresh: tuple[Tensor, ...] = ()
 
 
 def is_dense(inputs: Tensor) -> bool:

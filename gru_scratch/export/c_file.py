@@ -73,6 +73,7 @@ def _head(title: str, model: RNNModel, kind: str, cleaning: str, plan: Plan) -> 
         "WORDS": int(kind == "word"),
         "CHARACTERS": int(kind == "char"),
         "CLEANED": int(cleaning == "book"),
+        "RESET_AT": -1 if model.reset_at is None else model.reset_at,
     }
     yield f"/* {title}: written by gru_scratch."
     yield ""

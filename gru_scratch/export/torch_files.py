@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import logging
@@ -21,6 +22,8 @@ from gru_scratch.text.vocab import Vocab
 
 def torch_file(model: RNNModel) -> bytes:
     """The parameters of ``model`` under the names of `torch.nn`, as safetensors; :func:`loading_lines` loads them.
+
+    They are those between two resets: who runs them clears the state before each token ``model.reset_at``.
 
     Raises:
         ValueError: its layer has no namesake in `torch.nn`.
@@ -47,7 +50,9 @@ def loading_lines(model: RNNModel, path: str) -> str:
 def onnx_file(model: RNNModel, vocab: Vocab) -> bytes:
     """The model as ONNX: from tokens (B, T) and states to scores (T * B, V) and states, for any batch and length.
 
-    The vocabulary is a JSON list in the metadata entry ``vocabulary``.
+    The vocabulary is a JSON list in the metadata entry ``vocabulary``. Where the model has a token before which the
+    state is cleared, the entry ``reset_at`` has its index: no operator of ONNX clears a state, so the caller does, and
+    gives the graph what comes between two resets.
 
     Raises:
         ValueError: ONNX has no operator for the layer; or the packages that write ONNX are not installed.
@@ -60,7 +65,7 @@ def onnx_file(model: RNNModel, vocab: Vocab) -> bytes:
     of_state: Any = {1: rows} if len(states) == 1 else tuple({1: rows} for _ in states)
     with _quiet():
         program: Any = torch.onnx.export(
-            model,
+            _between_resets(model),
             (torch.zeros(2, 3, dtype=torch.long), state),
             dynamo=True,
             dynamic_shapes=({0: rows, 1: columns}, of_state),
@@ -69,9 +74,18 @@ def onnx_file(model: RNNModel, vocab: Vocab) -> bytes:
             verbose=False,
         )
     program.model.metadata_props["vocabulary"] = json.dumps(vocab.idx_to_token)
+    if model.reset_at is not None:
+        program.model.metadata_props["reset_at"] = str(model.reset_at)
     file = io.BytesIO()
     file.write(program.model_proto.SerializeToString())
     return file.getvalue()
+
+
+def _between_resets(model: RNNModel) -> RNNModel:
+    """The same parameters and layers in a model that never clears its state."""
+    unbroken = copy.copy(model)
+    unbroken.reset_at = None
+    return unbroken
 
 
 @contextmanager

@@ -17,9 +17,10 @@ PAGE = """<!DOCTYPE html>
 <meta name="viewport" content="width=device-width">
 <title>{title}</title>
 <style>
+:root {{ color-scheme: light dark; }}
 body {{ font: 16px/1.7 system-ui, sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em; }}
 p.text {{ font-family: ui-monospace, monospace; white-space: pre-wrap; overflow-wrap: anywhere; margin: 0 0 1.5em; }}
-p.label {{ margin: 0; color: #444; }}
+p.label, p.text em {{ margin: 0; opacity: 0.75; }}
 span {{ border-radius: 2px; }}
 </style>
 </head>
@@ -40,11 +41,14 @@ class Explained:
     """A text, its predicted label, and the influence of each of its tokens on the prediction."""
 
     tokens: list[str]
+    """Those that the model reads."""
     joint: str
     """The text between two tokens: a space between words, nothing between characters."""
     label: str
     probability: float
     influence: Tensor  # (T,)
+    left_out: int
+    """The number of further tokens, which the model does not read."""
 
 
 def explanation_page(texts: list[Explained], title: str) -> str:
@@ -61,5 +65,6 @@ def _paragraph(text: Explained) -> str:
         f'title="{value:+.3f}">{html.escape(token)}</span>'
         for token, value in zip(text.tokens, text.influence.tolist(), strict=True)
     )
+    rest = f" <em>… {text.left_out:,} more, not read</em>" if text.left_out else ""
     label = f'<p class="label">{html.escape(text.label)}, probability {text.probability:.3f}</p>'
-    return f'{label}\n<p class="text">{text.joint.join(spans)}</p>'
+    return f'{label}\n<p class="text">{text.joint.join(spans)}{rest}</p>'

@@ -23,6 +23,7 @@ from gru_scratch.cells.base import Cell, State
 from gru_scratch.engines.choice import choose, facts
 from gru_scratch.engines.fused.forward import loop_that_runs
 from gru_scratch.engines.native.steps import Steps
+from gru_scratch.engines.torch_private import has_forward_hooks
 from gru_scratch.engines.weights import LayerWeights, by_product, project
 from gru_scratch.layers.dtypes import autocasts
 from gru_scratch.layers.layer import RecurrentLayer
@@ -47,10 +48,11 @@ class Stepper:
         layer, head = model.rnn, model.linear
         cell: Cell = layer.cell
         start = layer.initial_state(batch_size, device=head.weight.device, dtype=head.weight.dtype)
-        starts = zip(*(start if isinstance(start, tuple) else (start,)), strict=True)  # each layer's (B, P or H)
+        self._start = start if isinstance(start, tuple) else (start,)  # (L, B, P or H) each
+        self._reset_at = model.reset_at
         parameters = [directions[0] for directions in layer.layer_parameters()]
         self._layers: list[_Layer] = []
-        for depth, (each, state) in enumerate(zip(parameters, starts, strict=True)):
+        for depth, (each, state) in enumerate(zip(parameters, zip(*self._start, strict=True), strict=True)):
             weights = each.weights
             x = weights.weight_ih.new_empty(batch_size, len(weights.weight_ih))
             if depth == 0:
@@ -73,9 +75,17 @@ class Stepper:
 
     def _advance(self, tokens: Tensor) -> Tensor:
         below = tokens
+        if self._reset_at is not None:
+            self._start_anew(tokens == self._reset_at)
         for layer in self._layers:
             below = layer.step(below)
         return below
+
+    def _start_anew(self, rows: Tensor) -> None:
+        """Clear the state of some sequences, (B,) booleans."""
+        for layer, start in zip(self._layers, zip(*self._start, strict=True), strict=True):
+            for state, fresh in zip(layer.state, start, strict=True):
+                state[rows] = fresh[rows]
 
     @property
     def state(self) -> Any:
@@ -95,7 +105,7 @@ def can_step(model: object) -> TypeGuard[RNNModel]:
         return False
     if type(model.linear) is not nn.Linear or type(model.embedding) not in (nn.Embedding, type(None)):
         return False
-    if any(module._forward_hooks or module._forward_pre_hooks for module in model.modules()):
+    if any(map(has_forward_hooks, model.modules())):
         return False
     return not autocasts(model.linear.weight.device.type)
 

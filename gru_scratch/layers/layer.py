@@ -6,22 +6,26 @@ Legend: ``T`` steps, ``B`` batch, ``D`` input size, ``H`` hidden size, ``P`` siz
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor
 from torch.fx import Proxy
+from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 
-from gru_scratch.engines.torch_private import transformed
+from gru_scratch.engines.torch_private import is_any_autocast_enabled, transformed
 from gru_scratch.layers import onnx_graph, ragged
-from gru_scratch.layers.ragged import Ragged
+from gru_scratch.layers.ragged import Ragged, Resets
 from gru_scratch.layers.runner import Runner, RunStack
-from gru_scratch.layers.segments import check_resets, cut
 from gru_scratch.layers.stack import Parameters
 from gru_scratch.layers.standins import as_leaf
 
 ResetTo: TypeAlias = Literal["zero", "hx"]
+
+USES_OF_A_ROW = 2
+"""How often each token of the vocabulary has to occur in a batch, on average, for products by vocabulary to pay."""
 
 TOKEN_TYPES = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
@@ -33,6 +37,7 @@ class RecurrentLayer(Runner):
     input_size: int
     num_layers: int
     batch_first: bool
+    weight_ih_l0: Tensor
     check_forward_args: Any
     permute_hidden: Any
 
@@ -88,6 +93,30 @@ class RecurrentLayer(Runner):
             return self._forward_packed(input, hx)
         return self._forward_padded(input, hx, lengths, resets, reset_to, self._run_stack)
 
+    def read_tokens(
+        self,
+        tokens: Tensor,
+        embedding: Tensor,
+        hx: Any = None,
+        *,
+        lengths: Tensor | Sequence[int] | None = None,
+    ) -> tuple[Tensor, Any]:
+        """Run the layer on the embeddings of tokens: the same as ``layer(F.embedding(tokens, embedding), hx)``.
+
+        Where tokens occur many times, the engine "native" multiplies the weights with each row of the embedding once,
+        not with that of each token.
+
+        Args:
+            tokens: indices (T, B), or (B, T) with ``batch_first``.
+            embedding: (V, D), a row for each token of the vocabulary.
+
+        Returns and raises what :meth:`forward` does.
+        """
+        often = tokens.device.type == "cpu" and USES_OF_A_ROW * len(embedding) <= tokens.numel()
+        if not (often and self.explain_engine(embedding).startswith("native:")):
+            return self.forward(F.embedding(tokens, embedding), hx, lengths=lengths)
+        return self._forward_padded(tokens, hx, lengths, None, "zero", self._run_stack, embedding)
+
     def all_states(
         self,
         input: Tensor,
@@ -99,14 +128,15 @@ class RecurrentLayer(Runner):
     ) -> Any:
         """Every state of the last layer after every step, differentiable: of an LSTM the memory cells, too.
 
-        The last layer runs on the engine "textbook". Arguments and errors are those of :meth:`forward`, without packed
-        sequences.
+        The engine is that of :meth:`forward`; but PyTorch's own kernel returns the first state alone, so where that
+        runs a cell with several states, "fused" runs its last layer. Arguments and errors are those of :meth:`forward`,
+        without packed sequences.
 
         Returns:
             A tensor in the layout of ``input``, (..., directions * (P or H)), or for a cell with several states a tuple
             of them. The first is what :meth:`forward` returns.
         """
-        every, _ = self._forward_padded(input, hx, lengths, resets, reset_to, self._run_stack_for_states)
+        every, _ = self._forward_padded(input, hx, lengths, resets, reset_to, partial(self._run_stack, every=True))
         directions = 2 if self.bidirectional else 1
         sizes = [self.proj_size or self.hidden_size, *(self.hidden_size for _ in self.cell.states._fields[1:])]
         states = torch.split(every.view(*every.shape[:-1], directions, sum(sizes)), sizes, -1)
@@ -120,9 +150,12 @@ class RecurrentLayer(Runner):
         resets: Tensor | None,
         reset_to: ResetTo,
         run: RunStack,
+        embedding: Tensor | None = None,
     ) -> tuple[Tensor, Any]:
         """Check the input, run the layers, and return the outputs in the layout of the input."""
         parameters = self._parameters_of_a_call()
+        if embedding is not None:
+            parameters[0] = [each.of_tokens(embedding) for each in parameters[0]]
         tokens = input.dim() < 3 and input.dtype in TOKEN_TYPES
         batched = input.dim() == 3 - tokens
         if not batched:
@@ -131,21 +164,21 @@ class RecurrentLayer(Runner):
         inputs = input.transpose(0, 1) if self.batch_first else input  # (T, B, ...)
         batch = inputs.shape[1]
         hx = self._start(input, tokens, batch, parameters) if hx is None else self._with_batch(hx, batched)
-        self.check_forward_args(_as_one_hot(input, parameters) if tokens else input, hx, None)
+        self.check_forward_args(self._as_one_hot(input, parameters) if tokens else input, hx, None)
         states = self._split(hx)
         if lengths is not None:
             lengths = ragged.check_lengths(lengths, batch, inputs.shape[0], input.device)
+        anew = None
         if resets is not None:
-            resets = check_resets(resets, batch, inputs.shape[0], self.batch_first, batched)
-        if resets is not None and (lengths is None or bool(lengths.any())):
+            resets = ragged.check_resets(resets, batch, inputs.shape[0], self.batch_first, batched)
             fresh = states
             if _checked(reset_to) == "zero":
                 fresh = self._split(self._start(input, tokens, batch, parameters))
-            outputs, states = self._run_segments(input, states, fresh, parameters, cut(resets, lengths), run)
-        elif lengths is not None:
-            outputs, states = self._run_ragged(input, states, parameters, lengths, run)
+            anew = Resets(resets, fresh)
+        if lengths is not None:
+            outputs, states = self._run_ragged(input, states, parameters, lengths, run, anew)
         else:
-            outputs, states = self._run(inputs, states, parameters, run)
+            outputs, states = self._run(inputs, states, parameters, run, anew=anew)
         if not batched:
             return outputs.squeeze(1), self._join([s.squeeze(1) for s in states])
         return _batch_first(outputs) if self.batch_first else outputs, self._join(states)
@@ -160,7 +193,7 @@ class RecurrentLayer(Runner):
             hx = self._start(data, tokens, len(lengths), parameters)
         else:
             hx = self.permute_hidden(hx, sorted_indices)
-        self.check_forward_args(_as_one_hot(data, parameters) if tokens else data, hx, batch_sizes)
+        self.check_forward_args(self._as_one_hot(data, parameters) if tokens else data, hx, batch_sizes)
         places = ragged.padded_rows(batch_sizes, lengths).to(data.device)
         inputs = data.index_select(0, places).view(len(batch_sizes), len(lengths), *data.shape[1:])
         batch_of = None if len(places) == len(data) else Ragged(lengths.to(data.device), None, None)
@@ -171,9 +204,29 @@ class RecurrentLayer(Runner):
         packed = PackedSequence(rows, batch_sizes, sorted_indices, unsorted_indices)
         return packed, self.permute_hidden(self._join(states), unsorted_indices)
 
+    def check_input(self, input: Tensor, batch_sizes: Tensor | None) -> None:
+        """Check the input's dtype and shape as the layers of ``torch.nn`` do, by the weights that it meets now."""
+        weight = self.weight_ih_l0
+        if input.dtype != weight.dtype and not is_any_autocast_enabled():
+            raise ValueError(
+                f"RNN input dtype ({input.dtype}) does not match weight dtype ({weight.dtype}). "
+                f"Convert input: input.to({weight.dtype}), or convert model: model.to({input.dtype})"
+            )
+        dims = 3 if batch_sizes is None else 2
+        if input.dim() != dims:
+            raise RuntimeError(f"input must have {dims} dimensions, got {input.dim()}")
+        if input.size(-1) != self.input_size:
+            raise RuntimeError(
+                f"input.size(-1) must be equal to input_size. Expected {self.input_size}, got {input.size(-1)}"
+            )
+
     def _start(self, input: Tensor, tokens: bool, batch: int, parameters: list[list[Parameters]]) -> Any:
         dtype = parameters[0][0].weights.weight_hh.dtype if tokens else input.dtype
         return self.initial_state(batch, device=input.device, dtype=dtype)
+
+    def _as_one_hot(self, tokens: Tensor, parameters: list[list[Parameters]]) -> Tensor:
+        """A tensor for checks with the shape and dtype of what tokens stand for, which takes no memory."""
+        return parameters[0][0].weights.weight_hh.new_empty(1).expand(*tokens.shape, self.input_size)
 
     def _check_one_sequence(self, input: Tensor, tokens: bool, lengths: Any) -> None:
         if input.dim() != 2 - tokens:
@@ -198,12 +251,6 @@ class RecurrentLayer(Runner):
 def _batch_first(outputs: Tensor) -> Tensor:
     """(T, B, ...) → (B, T, ...): in place, as nn.GRU does it, since a view could not be detached in place."""
     return outputs.transpose(0, 1) if transformed() else outputs.transpose_(0, 1)
-
-
-def _as_one_hot(tokens: Tensor, parameters: list[list[Parameters]]) -> Tensor:
-    """A tensor for checks with the shape and dtype of the one-hot vectors, which takes no memory."""
-    weight = parameters[0][0].weights.weight_ih
-    return weight.new_empty(1).expand(*tokens.shape, weight.shape[1])
 
 
 def _checked(reset_to: str) -> str:

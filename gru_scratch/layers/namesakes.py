@@ -49,17 +49,16 @@ class _Namesake(RecurrentLayer, nn.RNNBase):
 
     def layer_parameters(self) -> list[list[Parameters]]:
         """The current parameters: a weight may have been replaced, parametrised or pruned."""
-        directions = 2 if self.bidirectional else 1
-        parameters = [Parameters(self._weights(names), {}) for names in self._all_weights]
-        return [parameters[k : k + directions] for k in range(0, len(parameters), directions)]
+        directions = ("", "_reverse") if self.bidirectional else ("",)
+        return [[self._parameters_at(f"_l{layer}{end}") for end in directions] for layer in range(self.num_layers)]
 
-    def _weights(self, names: list[str]) -> LayerWeights:
-        return LayerWeights(**{name.rpartition("_l")[0]: getattr(self, name) for name in names})
-
-    def check_input(self, input: Tensor, batch_sizes: Tensor | None) -> None:
-        if not torch.compiler.is_compiling():
-            self._update_flat_weights()  # where the check looks for the dtype of the weights
-        super().check_input(input, batch_sizes)
+    def _parameters_at(self, suffix: str) -> Parameters:
+        kinds = ["weight_ih", "weight_hh"]
+        if self.bias:
+            kinds += ["bias_ih", "bias_hh"]
+        if self.proj_size:
+            kinds.append("weight_hr")
+        return Parameters(LayerWeights(**{kind: getattr(self, kind + suffix) for kind in kinds}), {})
 
     def flatten_parameters(self) -> None:
         """Do nothing: the engines need no flat weights."""

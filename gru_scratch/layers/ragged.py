@@ -6,7 +6,7 @@ Legend: ``T`` steps, ``B`` batch, ``N`` steps of all sequences together.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -55,6 +55,28 @@ class Ragged(NamedTuple):
         return torch.arange(steps, device=device).unsqueeze(1), torch.arange(len(self.lengths), device=device)
 
 
+class Resets(NamedTuple):
+    """Where the sequences of a batch start anew."""
+
+    mask: Tensor  # (T, B) bool: before which steps
+    fresh: Sequence[Tensor]  # the states that they start from, (L * directions, B, ...) each
+
+    def sort(self, batch_of: Ragged) -> Resets:
+        """The same of a batch sorted by length."""
+        return Resets(batch_of.sort(self.mask), [batch_of.sort(s) for s in self.fresh])
+
+    def of_directions(self, lengths: Tensor | None, rows: Tensor | None) -> list[Tensor]:
+        """The mask as each direction reads it, forward and backward; ``rows``: as for :func:`flip`.
+
+        Backward in time, the state is cleared after the step that the mask names, and before the one that precedes it.
+        """
+        mask = self.mask
+        if lengths is not None:
+            mask = mask & (torch.arange(len(mask), device=mask.device).unsqueeze(1) < lengths)
+        after = torch.cat([mask[1:], torch.zeros_like(mask[:1])])
+        return [mask.contiguous(), flip(after, rows)]
+
+
 def flip(x: Tensor, rows: Tensor | None) -> Tensor:
     """Reverse (T, B, ...) in time: by the rows of :meth:`Ragged.flip_rows`, or all sequences over all steps."""
     return x.flip(0) if rows is None else x.flatten(0, 1).index_select(0, rows).view_as(x)
@@ -82,6 +104,24 @@ def check_lengths(lengths: Tensor | Sequence[int], batch: int, steps: int, devic
     elif given.device.type != "meta" and not is_batched(given) and not inside:
         raise ValueError(f"lengths must be between 0 and {steps}, received {given.tolist()}")
     return given.long()
+
+
+def check_resets(resets: Any, batch: int, steps: int, batch_first: bool, batched: bool) -> Tensor:
+    """``resets`` as a tensor (T, B).
+
+    Raises:
+        TypeError: ``resets`` is no tensor of booleans.
+        ValueError: its shape is not that of the batch.
+    """
+    if not isinstance(resets, Tensor) or resets.dtype != torch.bool:
+        received = resets.dtype if isinstance(resets, Tensor) else type(resets).__name__
+        raise TypeError(f"resets must be a tensor of torch.bool, true where a new sequence starts, received {received}")
+    expected: Sequence[int] = ((batch, steps) if batch_first else (steps, batch)) if batched else (steps,)
+    if tuple(resets.shape) != tuple(expected):
+        raise ValueError(f"resets must have shape {tuple(expected)}, one for each step, received {tuple(resets.shape)}")
+    if not batched:
+        return resets.unsqueeze(1)
+    return resets.t() if batch_first else resets
 
 
 def from_lengths(lengths: Tensor, steps: int) -> Ragged | None:

@@ -14,7 +14,6 @@ from torch.nn import init
 
 from gru_scratch.cells import Cell, Zoneout, make_cell
 from gru_scratch.engines.names import check_engine
-from gru_scratch.engines.torch_private import is_any_autocast_enabled
 from gru_scratch.engines.trace import reads_of
 from gru_scratch.engines.weights import LayerWeights
 from gru_scratch.layers.dropout import DropoutMasks, check_dropout
@@ -157,19 +156,7 @@ class Recurrent(RecurrentLayer, nn.Module):
 
     def check_forward_args(self, input: Tensor, hidden: Any, batch_sizes: Tensor | None) -> None:
         """Check input and state as the layers of ``torch.nn`` do."""
-        weight = getattr(self, self._all_weights[0][0])
-        if input.dtype != weight.dtype and not is_any_autocast_enabled():
-            raise ValueError(
-                f"RNN input dtype ({input.dtype}) does not match weight dtype ({weight.dtype}). "
-                f"Convert input: input.to({weight.dtype}), or convert model: model.to({input.dtype})"
-            )
-        dims = 3 if batch_sizes is None else 2
-        if input.dim() != dims:
-            raise RuntimeError(f"input must have {dims} dimensions, got {input.dim()}")
-        if input.size(-1) != self.input_size:
-            raise RuntimeError(
-                f"input.size(-1) must be equal to input_size. Expected {self.input_size}, got {input.size(-1)}"
-            )
+        self.check_input(input, batch_sizes)
         batch = int(batch_sizes[0]) if batch_sizes is not None else input.size(0 if self.batch_first else 1)
         states = self._split(hidden)
         for k, state in enumerate(states):

@@ -1,4 +1,4 @@
-"""Runs a layer on a batch in the engines' layout: of equal lengths, ragged, or cut at resets; with or without autocast.
+"""Runs a layer on a batch in the engines' layout: of equal lengths or ragged, with resets and autocast or without.
 
 Legend: ``T`` steps, ``B`` batch, ``H`` hidden size, ``P`` size of the projected state, ``L`` layers.
 """
@@ -13,19 +13,17 @@ import torch
 from torch import Tensor
 
 from gru_scratch.cells.base import Cell
-from gru_scratch.engines import textbook
 from gru_scratch.engines.choice import choose, facts, runner
 from gru_scratch.engines.torch_private import transformed, under_func_transform
 from gru_scratch.engines.weights import is_dense
 from gru_scratch.layers import onnx_graph, ragged
 from gru_scratch.layers.dropout import DropoutMasks, dropout
 from gru_scratch.layers.dtypes import autocast_type, check_devices, check_types
-from gru_scratch.layers.ragged import Ragged
-from gru_scratch.layers.segments import Segments
+from gru_scratch.layers.ragged import Ragged, Resets
 from gru_scratch.layers.stack import Parameters, run_stack
 
 RunStack: TypeAlias = Callable[
-    [Tensor, Sequence[Tensor], list[list[Parameters]], Ragged | None], tuple[Tensor, Sequence[Tensor]]
+    [Tensor, Sequence[Tensor], list[list[Parameters]], Ragged | None, Resets | None], tuple[Tensor, Sequence[Tensor]]
 ]
 """A function that runs the layers on a batch that is checked and in the engines' layout."""
 
@@ -85,34 +83,19 @@ class Runner:
         parameters: list[list[Parameters]],
         lengths: Tensor,
         run: RunStack,
+        anew: Resets | None,
     ) -> tuple[Tensor, Sequence[Tensor]]:
         """Sort the caller's batch by length, run the layers, and restore the order."""
         inputs = input.transpose(0, 1) if self.batch_first else input
         if torch.onnx.is_in_onnx_export():  # its operators take sequences in any order
-            return self._run(inputs, states, parameters, run, Ragged(lengths, None, None))
+            return self._run(inputs, states, parameters, run, Ragged(lengths, None, None), anew)
         batch_of = ragged.from_lengths(lengths, inputs.shape[0])
         if batch_of is None:
-            return self._run(inputs, states, parameters, run)
+            return self._run(inputs, states, parameters, run, anew=anew)
         inputs = batch_of.pick(input, self.batch_first)
-        outputs, states = self._run(inputs, [batch_of.sort(s) for s in states], parameters, run, batch_of)
+        anew = None if anew is None else anew.sort(batch_of)
+        outputs, states = self._run(inputs, [batch_of.sort(s) for s in states], parameters, run, batch_of, anew)
         return batch_of.unsort(outputs), [batch_of.unsort(s) for s in states]
-
-    def _run_segments(
-        self,
-        input: Tensor,
-        states: Sequence[Tensor],
-        fresh: Sequence[Tensor],
-        parameters: list[list[Parameters]],
-        pieces: Segments,
-        run: RunStack,
-    ) -> tuple[Tensor, Sequence[Tensor]]:
-        """Run the pieces between resets as separate sequences, and put their outputs back in place."""
-        directions = 2 if self.bidirectional else 1
-        start = [pieces.begin(given, new, directions) for given, new in zip(states, fresh, strict=True)]
-        inputs = pieces.pick(input, self.batch_first)
-        outputs, final = self._run(inputs, start, parameters, run, Ragged(pieces.lengths, None, None))
-        ends = [pieces.end(s, given, directions) for s, given in zip(final, states, strict=True)]
-        return pieces.lay_back(outputs), ends
 
     def _run(
         self,
@@ -121,6 +104,7 @@ class Runner:
         parameters: list[list[Parameters]],
         run: RunStack,
         batch_of: Ragged | None = None,
+        anew: Resets | None = None,
         packed: bool = False,
     ) -> tuple[Tensor, Sequence[Tensor]]:
         """Check what ``torch.nn`` checks last, determine the dtype, and run the layers."""
@@ -130,11 +114,11 @@ class Runner:
         check_devices(inputs, states, weight)
         dense = is_dense(inputs)
         if not dense:
-            inputs = _check_tokens(inputs, self.input_size)
+            inputs = _check_tokens(inputs, parameters[0][0].weights.weight_ih.shape[1])
         low = autocast_type(inputs, states, weight)
         if low is None:
             check_types(inputs, states, weight)
-            return run(inputs, states, parameters, batch_of)
+            return run(inputs, states, parameters, batch_of, anew)
         device = inputs.device.type
         types = self.autocast_types(low, [s.dtype for s in states], device, packed)
         compute = reduce(torch.promote_types, types)
@@ -144,6 +128,7 @@ class Runner:
                 [s.to(compute) for s in states],
                 [[each.to(compute) for each in directions] for directions in parameters],
                 batch_of,
+                None if anew is None else Resets(anew.mask, [s.to(compute) for s in anew.fresh]),
             )
             return outputs.to(types[0]), [s.to(t) for s, t in zip(states, types, strict=True)]
 
@@ -153,25 +138,18 @@ class Runner:
         states: Sequence[Tensor],
         parameters: list[list[Parameters]],
         batch_of: Ragged | None,
+        anew: Resets | None,
+        every: bool = False,
     ) -> tuple[Tensor, Sequence[Tensor]]:
+        """``every``: a step of the last layer puts out all its states, one beside the other."""
         drop = partial(dropout, p=self.dropout, training=self.training, masks=self.dropout_masks)
-        if torch.onnx.is_in_onnx_export() and onnx_graph.has_operator(self, inputs):
+        engine = self.engine
+        if every and torch.onnx.is_in_onnx_export():
+            engine = "textbook"  # ONNX's operators put out the first state alone: the steps are written out
+        elif torch.onnx.is_in_onnx_export() and onnx_graph.has_operator(self, inputs):
             return onnx_graph.run_stack(self, inputs, states, parameters, batch_of, drop)
-        return run_stack(runner(self.engine), self.cell, inputs, states, parameters, batch_of, self.training, drop)
-
-    def _run_stack_for_states(
-        self,
-        inputs: Tensor,
-        states: Sequence[Tensor],
-        parameters: list[list[Parameters]],
-        batch_of: Ragged | None,
-    ) -> tuple[Tensor, Sequence[Tensor]]:
-        """The same, where a step of the last layer returns all its states side by side."""
-        drop = partial(dropout, p=self.dropout, training=self.training, masks=self.dropout_masks)
-        engine = runner(self.engine)
-        return run_stack(
-            engine, self.cell, inputs, states, parameters, batch_of, self.training, drop, last=textbook.run_for_states
-        )
+        run, last = runner(engine), runner(engine, every)
+        return run_stack(run, last, self.cell, inputs, states, parameters, batch_of, anew, self.training, drop)
 
     @property
     def _title(self) -> str:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from gru_scratch.layers.dropout import dropout
 from gru_scratch.layers.layer import RecurrentLayer
 
 
@@ -26,6 +27,29 @@ def run_ragged(layer: nn.Module, inputs: Tensor, lengths: Tensor) -> tuple[Tenso
         packed = pack_padded_sequence(inputs, lengths.cpu(), enforce_sorted=False)
         packed_outputs, state = layer(packed)
         outputs, _ = pad_packed_sequence(packed_outputs, total_length=len(inputs))
+    return outputs, as_tuple(state)
+
+
+def read_tokens(
+    layer: nn.Module,
+    tokens: Tensor,
+    embedding: nn.Embedding,
+    drop: float,
+    hx: Any = None,
+    lengths: Tensor | None = None,
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Run a layer on the embeddings (S, B, D) of tokens (S, B), of whose numbers dropout zeroes the fraction `drop`.
+
+    Returns:
+        The outputs (S, B, directions * H) and the final states, (L * directions, B, H).
+    """
+    if isinstance(layer, RecurrentLayer) and not drop:
+        outputs, state = layer.read_tokens(tokens, embedding.weight, hx, lengths=lengths)
+        return outputs, as_tuple(state)
+    embedded = dropout(embedding(tokens), drop, True, "quick")
+    if lengths is not None:
+        return run_ragged(layer, embedded, lengths)
+    outputs, state = layer(embedded, hx)
     return outputs, as_tuple(state)
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gru_scratch.layers.dropout import DropoutMasks, dropout
+from gru_scratch.layers.layer import RecurrentLayer
 from gru_scratch.scratch import gru, lstm, rnn
 
 Device = torch.device | str | None
@@ -24,9 +25,10 @@ ForwardFn = Callable[[Tensor, Any, list[Tensor]], tuple[Tensor, Any]]
 SCRATCH_FUNCTIONS: dict[str, tuple[GetParams, InitState, ForwardFn]] = {
     "rnn": (rnn.get_rnn_params, rnn.init_rnn_state, rnn.rnn),
     "gru": (gru.get_gru_params, gru.init_gru_state, gru.gru),
+    "gru_reset_after": (gru.get_gru_reset_after_params, gru.init_gru_state, gru.gru_reset_after),
     "lstm": (lstm.get_lstm_params, lstm.init_lstm_state, lstm.lstm),
 }
-"""For each of the book's cells the three functions that `RNNModelScratch` takes: parameters, initial state, forward."""
+"""For each cell in `scratch/` the three functions that `RNNModelScratch` takes: parameters, initial state, forward."""
 
 
 class RNNModelScratch:
@@ -76,12 +78,15 @@ class RNNModel(nn.Module):
         dropout: the probability of zeroing an output of the layer before it is scored, in training.
         dropout_masks: how `dropout` draws, as in :class:`gru_scratch.Recurrent`.
         tie_weights: whether the linear layer and the embedding share one weight.
+        reset_at: a token before which the state is cleared, in training and in generation: it begins a new sequence.
 
     Raises:
-        ValueError: `tie_weights` is set, and the embedding is not as wide as the layer's output.
+        ValueError: `tie_weights` is set, and the embedding is not as wide as the layer's output; or `reset_at` is no
+            token, or set for a layer of `torch.nn`, which cannot clear its state inside a sequence.
     """
 
     embedding: nn.Embedding | None
+    reset_at: int | None = None
 
     def __init__(
         self,
@@ -92,8 +97,14 @@ class RNNModel(nn.Module):
         dropout: float = 0.0,
         tie_weights: bool = False,
         dropout_masks: DropoutMasks = "torch",
+        reset_at: int | None = None,
     ) -> None:
         super().__init__()
+        if reset_at is not None and not 0 <= reset_at < vocab_size:
+            raise ValueError(f"reset_at must be a token from 0 to {vocab_size - 1}, received {reset_at}")
+        if reset_at is not None and not isinstance(rnn_layer, RecurrentLayer):
+            raise ValueError(f"reset_at needs a layer of gru_scratch, received {type(rnn_layer).__qualname__}")
+        self.reset_at = reset_at
         self.embedding = nn.Embedding(vocab_size, embedding_size) if embedding_size else None
         self.dropout, self.dropout_masks = dropout, dropout_masks
         self.rnn = cast(Any, rnn_layer)
@@ -111,11 +122,12 @@ class RNNModel(nn.Module):
     def forward(self, inputs: Tensor, state: Any) -> tuple[Tensor, Any]:
         batch_first = self.rnn.batch_first
         X = inputs.long() if batch_first else inputs.T.long()
+        resets = {} if self.reset_at is None else {"resets": X.eq(self.reset_at)}
         if self.embedding is not None:
             X = self.embedding(X)  # (T, B, E)
         elif not getattr(self.rnn, "accepts_tokens", False):
             X = F.one_hot(X, self.vocab_size).to(self.linear.weight.dtype)  # (T, B, V)
-        Y, state = self.rnn(X, state)  # (T, B, directions * H)
+        Y, state = self.rnn(X, state, **resets)  # (T, B, directions * H)
         if batch_first:
             Y = Y.transpose(0, 1)
         Y = dropout(Y, self.dropout, self.training, self.dropout_masks)

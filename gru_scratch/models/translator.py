@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gru_scratch.layers.dropout import dropout
-from gru_scratch.models.any_layer import as_state, as_tuple, count_states, run_ragged
+from gru_scratch.models.any_layer import as_state, as_tuple, count_states, read_tokens
 from gru_scratch.scratch.attention import AdditiveAttention, Attention, GeneralAttention
 from gru_scratch.text.pair_batches import PAD, PairBatch
 
@@ -63,8 +63,8 @@ class Encoder(nn.Module):
 
     def forward(self, source: Tensor, lengths: Tensor) -> tuple[Tensor, States]:
         """Tokens (B, S) → outputs (B, S, D), zero past a source's end, and final states (L * directions, B, H)."""
-        embedded = dropout(self.embedding(source.T), self.dropout, self.training, "quick")  # (S, B, E)
-        outputs, states = run_ragged(self.rnn, embedded, lengths)
+        drop = self.dropout if self.training else 0.0
+        outputs, states = read_tokens(self.rnn, source.T, self.embedding, drop, lengths=lengths)  # (S, B, D)
         return outputs.transpose(0, 1), states
 
 
@@ -204,7 +204,8 @@ class LuongDecoder(AttentionDecoder):
         self.combine = nn.Linear(output_size + hidden, hidden)
 
     def run(self, tokens: Tensor, states: States, memory: Memory) -> tuple[Tensor, States, Tensor | None]:
-        outputs, states = self.layer(self.embed(tokens), states)
+        drop = self.dropout if self.training else 0.0
+        outputs, states = read_tokens(self.rnn, tokens.T, self.embedding, drop, as_state(states))
         queries = outputs.transpose(0, 1)  # (B * K, T, H)
         contexts, weights = self.read(queries, memory)
         return torch.tanh(self.combine(torch.cat([contexts, queries], -1))), states, weights

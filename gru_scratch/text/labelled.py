@@ -15,7 +15,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from gru_scratch.text.corpus import clean_lines, read_text, split_lines, story_path
+from gru_scratch.text.corpus import clean_lines, story_path
+from gru_scratch.text.reading import read_text, split_lines
 
 WRITTEN, SHUFFLED = "written", "shuffled"
 """The labels of the story's lines, and of the same lines with their words shuffled."""

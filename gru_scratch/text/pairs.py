@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from gru_scratch.text import corpus
 from gru_scratch.text.number_words import LARGEST, chinese_date, chinese_number, english_date, english_number
+from gru_scratch.text.reading import read_text, split_lines
 
 FRA_ENG = "fra-eng"
 FRA_ENG_URL = "http://d2l-data.s3-accelerate.amazonaws.com/fra-eng.zip"
@@ -47,7 +48,7 @@ def read_pairs(path: str | os.PathLike[str]) -> list[Pair]:
 
     Raises FileNotFoundError if there is no such file; ValueError, with the line, if a line is not a pair.
     """
-    lines = corpus.split_lines(corpus.read_text(Path(path)).removeprefix("\ufeff"))
+    lines = split_lines(read_text(Path(path)).removeprefix("\ufeff"))
     pairs = [_pair(line.rstrip("\n"), f"line {i} of {path}") for i, line in enumerate(lines, 1) if line != "\n"]
     if not pairs:
         raise ValueError(f"{path} has no pair: expected lines of a source and a target, separated by a tab")

@@ -17,15 +17,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from gru_scratch.text.corpus import (
-    BETWEEN_FILES,
-    TextPath,
-    check_encoding,
-    clean_lines,
-    not_utf8,
-    shown,
-    text_files,
-)
+from gru_scratch.text.corpus import clean_lines
+from gru_scratch.text.reading import BETWEEN_FILES, TextPath, check_encoding, not_utf8, shown, text_files
 from gru_scratch.text.vocab import Vocab
 
 CHUNK_BYTES = 1 << 18

@@ -23,8 +23,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gru_scratch.text.corpus import TextPath, places, shown, text_name
 from gru_scratch.text.files import Lock, replacing
+from gru_scratch.text.reading import TextPath, places, shown, text_name
 from gru_scratch.text.stream import (
     check_not_empty,
     count_tokens,

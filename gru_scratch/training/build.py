@@ -23,6 +23,7 @@ from gru_scratch.models.language import (
     RNNModel,
     RNNModelScratch,
 )
+from gru_scratch.text.vocab import UNKNOWN, Vocab, split_tokens
 from gru_scratch.training.config import TrainConfig
 from gru_scratch.training.hardware import check_memory
 from gru_scratch.training.options import MachineOptions
@@ -34,7 +35,13 @@ LAYERS: dict[str, Any] = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
 Model = RNNModelScratch | RNNModel
 
 
-def build_model(config: TrainConfig, vocab_size: int, device: torch.device, cell_file: CellFile | None = None) -> Model:
+def build_model(
+    config: TrainConfig,
+    vocab_size: int,
+    device: torch.device,
+    cell_file: CellFile | None = None,
+    reset_at: int | None = None,
+) -> Model:
     """A model with new parameters, drawn from PyTorch's global generator.
 
     With the engine textbook, the book's own models are the functions of `scratch/`; with builtin, a model has the layer
@@ -48,17 +55,19 @@ def build_model(config: TrainConfig, vocab_size: int, device: torch.device, cell
         device: where the parameters are.
         cell_file: the recorded file of a user's cell (None: the current file that `config.cell` names). Its code is
             executed.
+        reset_at: the index of `config.reset_at`, as :func:`reset_token` finds it.
 
     Raises:
         ValueError: the model does not fit into memory; or as `resolve_cell`, and `check_cell` for a user's cell.
         FileNotFoundError: the file of the cell does not exist.
     """
+    assert (reset_at is None) == (config.reset_at is None)
     H, width = config.num_hiddens, 8 if config.precision == "fp64" else 4
     of_parameters = width * (config.num_layers * H * H + (H + config.embedding) * vocab_size)
     check_memory(f"a {config.cell} of {H:,} hidden units", 2 * of_parameters)  # with their gradients
     try:
         if config.is_the_books:
-            return _books_model(config, vocab_size, device)
+            return _books_model(config, vocab_size, device, reset_at)
         model = RNNModel(
             _layer(config, vocab_size, cell_file),
             vocab_size,
@@ -66,6 +75,7 @@ def build_model(config: TrainConfig, vocab_size: int, device: torch.device, cell
             dropout=config.dropout,
             tie_weights=config.tie_weights,
             dropout_masks=_masks(config),
+            reset_at=reset_at,
         )
         if config.init in ("book", "orthogonal"):
             initialise(model, config.init)
@@ -76,22 +86,37 @@ def build_model(config: TrainConfig, vocab_size: int, device: torch.device, cell
         raise ValueError(f"cannot make a {config.cell} of {config.num_hiddens} hidden units: {error}") from error
 
 
-def _books_model(config: TrainConfig, vocab_size: int, device: torch.device) -> Model:
+def _books_model(config: TrainConfig, vocab_size: int, device: torch.device, reset_at: int | None) -> Model:
     """One layer with the book's initial parameters, drawn in its order, and its one bias for each gate."""
+    of_functions = config.engine == "textbook" and reset_at is None  # which never clear a state
     dtype = parameter_dtype(config)
     functions = _in_dtype(dtype, *SCRATCH_FUNCTIONS[config.cell])
     scratch = RNNModelScratch(vocab_size, config.num_hiddens, device, *functions)
-    if config.engine == "textbook" and not config.forget_bias:
+    if of_functions and not config.forget_bias:
         return scratch
-    model = RNNModel(_layer(config, vocab_size), vocab_size).to(device, dtype)
+    model = RNNModel(_layer(config, vocab_size), vocab_size, reset_at=reset_at).to(device, dtype)
     model.load_state_dict(scratch_to_torch(config.cell, [param.detach() for param in scratch.params]))
     if config.forget_bias:
         add_forget_bias(model, config.forget_bias)
-    if config.engine == "textbook":
+    if of_functions:
         set_weights(config, scratch, get_weights(config, model))
         return scratch
     model.rnn.bias_hh_l0.requires_grad_(False)
     return model
+
+
+def reset_token(config: TrainConfig, vocab: Vocab) -> int | None:
+    """The index of the token at which the state is cleared; None: it never is.
+
+    Raises ValueError for what is not one token of the vocabulary.
+    """
+    if config.reset_at is None:
+        return None
+    text = {r"\n": "\n", r"\t": "\t"}.get(config.reset_at, config.reset_at)
+    tokens = list(split_tokens(text, config.tokens))
+    if len(tokens) != 1 or tokens[0] not in vocab.token_to_idx or tokens[0] == UNKNOWN:
+        raise ValueError(f"reset_at must be one token of the text's vocabulary, received {text!r}")
+    return vocab[tokens[0]]
 
 
 def _in_dtype(

@@ -49,6 +49,10 @@ class Reader:
         """The tokens that are read: the first `longest`."""
         return list(split_tokens(text, self.kind)[: self.longest])
 
+    def left_out(self, text: str) -> int:
+        """The number of tokens after those."""
+        return len(split_tokens(text, self.kind)) - len(self.tokens(text))
+
     def __call__(self, text: str) -> list[int]:
         return self.vocab[self.tokens(text)]
 

@@ -63,6 +63,9 @@ class TextOptions:
     sampling: Literal["sequential", "random"] = "sequential"
     """With sequential a batch continues the one before it, and so does its state; with random the sequences are
     shuffled and each starts from a zero state."""
+    reset_at: Annotated[str | None, Otherwise("nowhere")] = None
+    """Token at which the state is cleared, as it is read: what comes after one separator is predicted from nothing
+    before it, in training and in generation. \\n is a line end, \\t a tab."""
     val_fraction: Annotated[float | None, Otherwise("0.1")] = None
     """Fraction to evaluate on, of the text after the first --max-tokens. If nothing comes after them, this fraction at
     the end of the text is not trained on, but only if the option is given."""
@@ -149,6 +152,8 @@ class TrainConfig(RunOptions, ModelOptions, TextOptions):
     def _check_engine(self) -> None:
         if self.reset_after is not None and self.cell != "gru":
             raise ValueError(f"reset_after is an option of the cell gru; the cell is {self.cell}")
+        if self.reset_at is not None and self.watch_gradients:
+            raise ValueError("watch_gradients follows a state that is never cleared: it cannot be had with reset_at")
         if self.engine != "builtin":
             return
         check_builtin_cell(self.cell)
@@ -156,6 +161,8 @@ class TrainConfig(RunOptions, ModelOptions, TextOptions):
             raise ValueError(
                 "engine builtin has neither locked_dropout nor weight_dropout: the other engines have both"
             )
+        if self.reset_at is not None:
+            raise ValueError("engine builtin cannot clear a state inside a sequence, as reset_at does: the others can")
         if self.reset_after is False:
             raise ValueError(
                 "engine builtin cannot reset before the product: nn.GRU's reset gate acts after it, and no choice of "

@@ -27,10 +27,10 @@ from torch import Tensor, nn
 
 from gru_scratch.cells import CellFile, is_path
 from gru_scratch.engines.names import Engine
-from gru_scratch.text.corpus import TextPath
 from gru_scratch.text.files import Lock, make_empty, make_folder, write_atomically
+from gru_scratch.text.reading import TextPath
 from gru_scratch.text.vocab import Vocab
-from gru_scratch.training.build import Model, build_model, set_weights
+from gru_scratch.training.build import Model, build_model, reset_token, set_weights
 from gru_scratch.training.checkpoint import (
     Snapshot,
     pack_snapshot,
@@ -189,7 +189,7 @@ def load_run(
             config = config.under_engine(engine)
         cell_file = files.cell_file(config.cell, files.described["model"]["cell_file"], cell)
         vocab = Vocab.from_json(files.text("vocab.json"))
-        model = build_model(config, len(vocab), device, cell_file)
+        model = build_model(config, len(vocab), device, cell_file, reset_token(config, vocab))
         set_weights(config, model, files.weights(best=best))
         text = files.described["text"]
         run = LoadedRun(config, vocab, model, text["cleaning"], from_plain(text["path"], True), text["sha256"])

@@ -65,6 +65,7 @@ class SentenceTask:
             "kind": self.kind,
             "options": self.config.to_json(),
             "engine": self.engine,
+            "threads": torch.get_num_threads(),
             "cell_file": None if self.cell_file is None else asdict(self.cell_file),
             "data": self.sha256,
         }

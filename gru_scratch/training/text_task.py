@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from gru_scratch.cells import CellFile
 from gru_scratch.models.language import RNNModelScratch
 from gru_scratch.text.batches import Batch, Epoch, SequenceLoader
-from gru_scratch.text.corpus import absolute, shown
+from gru_scratch.text.reading import absolute, shown
 from gru_scratch.training.build import Model, get_weights, set_weights, state_from_rows, state_to_rows
 from gru_scratch.training.config import TrainConfig
 from gru_scratch.training.data import RunText

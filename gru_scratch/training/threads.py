@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 
 from gru_scratch.training.hardware import threads_at_hand
+from gru_scratch.training.task import Task
+from gru_scratch.training.update import named_parameters
 
 SLOW_SHARE = 0.7
 """A run that gets less than this share of its threads' time shares the processor with other programs."""
@@ -23,6 +27,26 @@ def limit_threads(asked: int | str | None, kept: int | None = None) -> None:
     """
     at_hand = min(torch.get_num_threads(), threads_at_hand())
     torch.set_num_threads(asked if isinstance(asked, int) else kept or at_hand)
+
+
+def settle_threads(task: Task, before: Mapping[str, Any] | None) -> None:
+    """With the option `auto`, use one thread or all: the number of the run that is resumed, else whichever is faster.
+
+    `before` is the record of the state that is resumed, None for a new run. The run itself stays as it is.
+    """
+    if task.config.threads == "auto":
+        kept = None if before is None else before.get("threads")
+        limit_threads("auto", kept or measured_threads(task))
+
+
+def measured_threads(task: Task) -> int:
+    """One thread or all, whichever is faster at the loss of a batch of this run and its gradients."""
+    batch = task.epoch(random.Random(0))[0]
+    with torch.random.fork_rng(devices=[]):
+        count = fastest_threads(lambda: torch.autograd.backward(task.loss(batch, ()).mean), torch.get_num_threads())
+    for _, param in named_parameters(task.model):
+        param.grad = None
+    return count
 
 
 def fastest_threads(work: Callable[[], object], most: int) -> int:

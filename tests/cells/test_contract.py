@@ -26,7 +26,7 @@ from gru_scratch.cells import (
     Zoneout,
     make_cell,
 )
-from gru_scratch.cells.base import Registry
+from gru_scratch.cells.base import Registry, registry
 from gru_scratch.engines import operators, textbook
 from gru_scratch.engines.fused.in_place import loop_of
 
@@ -53,6 +53,15 @@ def test_equal_cells_are_one_cell_of_the_registry():
         registry[key] == cell and hash(registry[key]) == hash(cell) for key, cell in zip(keys, cells, strict=True)
     )
     assert registry.key(Zoneout(LSTMEquations, (0.1, 0.1))) == registry.key(Zoneout(LSTMEquations(), 0.1))
+
+
+def test_a_cell_keeps_its_key_and_a_copy_that_is_changed_has_its_own():
+    cell = make_cell(GRUEquations())
+    twin = copy.copy(cell)
+    twin.reset_after = False
+    assert cell.registry_key is cell.registry_key
+    assert registry[cell.registry_key] == cell
+    assert registry[twin.registry_key] == twin != cell
 
 
 def _mgu_class(slope: float) -> type[Cell]:

@@ -64,6 +64,22 @@ def test_labels_with_their_probabilities_and_a_page(
     assert page.count('title="+') > 5
 
 
+def test_what_of_a_text_is_not_read_is_said(runs: Path, in_process: RunScript, tmp_path: Path) -> None:
+    """The model reads 200 characters; the page shows these, and how many there are besides."""
+    (tmp_path / "lines.txt").write_text("a" * 200 + "\n" + "b" * 1250 + "\n")
+    status, _, err = in_process("classify", runs / "letters", "--file", "lines.txt", "--explain", "page.html")
+    assert (status, err) == (0, "note: the model reads 200 chars of a text; 1 text is longer\n")
+    first, second = (tmp_path / "page.html").read_text().split('<p class="text">')[1:]
+    assert (first.count("<span"), "not read" in first) == (200, False)
+    assert (second.count("<span"), "… 1,050 more, not read" in second) == (200, True)
+
+
+def test_bytes_that_are_no_text_are_explained_too(runs: Path, in_process: RunScript, tmp_path: Path) -> None:
+    status, _, err = in_process("classify", runs / "letters", "--text", "a\udcff", "--explain", "page.html")
+    assert (status, err) == (0, "")
+    assert (tmp_path / "page.html").read_text().count("<span style") == 4  # two in the legend
+
+
 def test_the_story_is_the_default_and_goes_on(tmp_path: Path) -> None:
     options = [*SMALL, "--max-updates", 4, "--eval-every", 2, "--pooling", "attention"]
     whole = train(tmp_path, *SMALL, "--max-updates", 4, "--eval-every", 2, "--out", "a", script="train_classifier.py")

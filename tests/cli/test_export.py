@@ -67,6 +67,7 @@ RUNS: dict[str, dict[str, Any]] = {
     "peephole lstm": {"cell": "peephole-lstm"},
     "builtin gru": {"cell": "gru", "engine": "builtin", "num_layers": 2},
     "textbook lstm": {"cell": "lstm", "engine": "textbook"},
+    "cleared at a letter": {"cell": "lstm", "num_layers": 2, "reset_at": "a"},
 }
 
 
@@ -124,6 +125,14 @@ def test_the_four_lines_load_the_parameters_without_us(export: RunScript, tmp_pa
     assert done.stdout == "['embedding', 'rnn', 'linear']\n"
 
 
+def test_who_runs_other_files_is_told_where_the_state_is_cleared(export: RunScript, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", cell="lstm", epochs=1, reset_at="a", num_layers=2)
+    status, lines, _ = export(run, "--to", "torch")
+    assert status == 0
+    assert lines.count("\n") == 5
+    assert lines.endswith("'a': neither file nor layer does it\n")
+
+
 @pytest.mark.filterwarnings("ignore")  # the exporter warns of itself
 def test_the_graph_scores_as_the_model_does(export: RunScript, tmp_path: Path) -> None:
     pytest.importorskip("onnxscript", reason="the extra onnx is not installed")
@@ -137,6 +146,7 @@ def test_the_graph_scores_as_the_model_does(export: RunScript, tmp_path: Path) -
     loaded = load_run(run, torch.device("cpu"))
     vocabulary = json.loads(session.get_modelmeta().custom_metadata_map["vocabulary"])
     assert vocabulary == loaded.vocab.idx_to_token
+    assert "reset_at" not in session.get_modelmeta().custom_metadata_map
     tokens = torch.randint(len(vocabulary), (3, 7))
     state = torch.randn(2, 3, 24)
     found = session.run(None, {"tokens": tokens.numpy(), "h": state.numpy()})

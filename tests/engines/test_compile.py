@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from support.compiler import skip_without_compiler
 from support.layer_cases import as_hx, states_of
 from support.one_layer import assert_close
 from torch import Tensor, nn
@@ -225,9 +226,20 @@ def test_a_model_is_exported_saved_and_loaded(make, tokens):
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # by PyTorch 2.14 itself
+@pytest.mark.parametrize("every", [False, True], ids=["", "every state"])
 @each_model
-def test_the_operators_keep_pytorchs_rules(make, tokens):
-    layer = make()
+def test_the_operators_keep_pytorchs_rules(make, tokens, every):
+    check_operators(make(), tokens, every, "fused")
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
+@pytest.mark.parametrize("tokens", [False, True], ids=["numbers", "tokens"])
+def test_native_operators_with_resets_keep_pytorchs_rules(tokens):
+    skip_without_compiler()
+    check_operators(LSTM(VOCAB, HIDDEN), tokens, True, "native", resets=True)
+
+
+def check_operators(layer, tokens, every, engine, resets=False):
     (parameters, *_), *_ = layer.layer_parameters()
     masks = layer.cell.draw_masks((5, 2, HIDDEN), False, parameters.weights.weight_hh)
     sizes = [layer.proj_size or HIDDEN, *(HIDDEN for _ in layer.cell.states._fields[1:])]
@@ -242,12 +254,15 @@ def test_the_operators_keep_pytorchs_rules(make, tokens):
             inputs,
             *map(leaf, parameters.weights),
             lengths,
+            torch.rand(5, 2) < 0.3 if resets else None,
             [leaf(torch.randn(2, size)) for size in sizes],
+            [leaf(torch.randn(2, size)) for size in sizes] if resets else [],
             [leaf(p) for p in parameters.own.values()],
             list(masks.values()),
         )
-        arguments = ("fused", registry.key(layer.cell), learning, *layer_arguments)
+        arguments = (engine, registry.key(layer.cell), learning, every, *layer_arguments)
         opcheck(torch.ops.gru_scratch.forward.default, arguments)
-    kept = torch.ops.gru_scratch.forward(*arguments[:2], True, *layer_arguments)[1 + len(sizes) :]
-    grads = torch.randn(5, 2, sizes[0]), [torch.randn(2, size) for size in sizes]
-    opcheck(torch.ops.gru_scratch.backward.default, (not tokens, *grads, kept, *arguments[:2], True, *layer_arguments))
+    arguments = (*arguments[:2], True, *arguments[3:])
+    kept = torch.ops.gru_scratch.forward(*arguments)[1 + len(sizes) :]
+    grads = torch.randn(5, 2, sum(sizes) if every else sizes[0]), [torch.randn(2, size) for size in sizes]
+    opcheck(torch.ops.gru_scratch.backward.default, (not tokens, *grads, kept, *arguments))

@@ -9,6 +9,8 @@ import sys
 import pytest
 from support.paths import ROOT
 
+from gru_scratch.engines import torch_private
+
 LOST = [
     "transforms",  # under torch.func the operator refuses, and says so
     "vmap",
@@ -20,6 +22,14 @@ LOST = [
     "meta_device",
 ]
 """Parts of the names of tests of what is lost without them."""
+
+
+def test_a_compiler_without_our_names_is_left_alone(monkeypatch):
+    monkeypatch.setattr(torch_private, "_look_up", lambda path: None)
+    assert torch_private.compiled_graphs() is None
+    with torch_private.unrolling():
+        pass
+    assert not torch_private.has_forward_hooks(object())
 
 
 @pytest.mark.exhaustive

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
+from support.sample_cells import Average
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
@@ -72,7 +73,7 @@ def check(model: RNNModel, batch: int, tolerance: float = 1e-12) -> None:
     stepper, state = Stepper(model, batch), model.begin_state(batch_size=batch)
     worst = 0.0
     for t in range(8):
-        tokens = torch.randint(V, (batch,))
+        tokens = torch.randint(model.vocab_size, (batch,))
         torch.manual_seed(t)
         with torch.no_grad():
             expected, state = model(tokens.unsqueeze(1), state)
@@ -129,6 +130,13 @@ def test_tokens_by_table_or_not_one_hot_or_embedded(
     monkeypatch.setattr(stepping, "TABLE_SIZE", table_size)
     layer = GRU(embedding or V, H, 2, reset_after=False, dropout=0.5)
     check(RNNModel(layer, V, embedding_size=embedding, dropout=0.5, tie_weights=embedding > 0).double(), batch)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("cell", [LSTMEquations(), RNNEquations(), Average(), Remember()], ids=repr)
+@pytest.mark.parametrize("engine", ["auto", "fused"])
+def test_a_token_that_clears_the_state(cell: Cell, engine: str, batch: int) -> None:
+    check(RNNModel(Recurrent(cell, 3, H, 2, engine=engine), 3, reset_at=1).double(), batch)
 
 
 def test_what_has_a_part_in_a_models_calls_is_not_passed_over() -> None:

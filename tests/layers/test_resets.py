@@ -87,7 +87,7 @@ def compare(layer: Any, resets: Tensor, lengths: list[int] | None, reset_to: str
 
 @pytest.mark.parametrize("reset_to", ["zero", "hx"])
 @pytest.mark.parametrize("shape", [{}, {"num_layers": 2, "bidirectional": True}], ids=["one", "deep, both ways"])
-@pytest.mark.parametrize("engine", ["fused", "textbook"])
+@pytest.mark.parametrize("engine", ["auto", "fused", "textbook"])
 @pytest.mark.parametrize("name", MAKERS)
 def test_resets_equal_running_the_segments_apart(name, engine, shape, reset_to):
     layer = MAKERS[name](engine=engine, dtype=torch.float64, **shape)
@@ -150,31 +150,3 @@ def test_what_is_no_mask_is_refused(resets, options, error, message):
 def test_a_mask_beside_a_packed_sequence_is_refused():
     with pytest.raises(ValueError, match="resets cannot be given beside a PackedSequence"):
         GRU(D, H)(pack_sequence([torch.randn(3, D)]), resets=torch.zeros(3, 1, dtype=torch.bool))
-
-
-@pytest.mark.parametrize("name", MAKERS)
-def test_all_states_are_those_after_every_step(name):
-    layer = MAKERS[name](num_layers=2, bidirectional=True, dtype=torch.float64)
-    x = torch.randn(5, 3, D, dtype=torch.float64, requires_grad=True)
-    lengths = [5, 3, 1]
-    every = states_of(layer.all_states(x, lengths=lengths))
-    outputs, final = layer(x, lengths=lengths)
-    assert_close(every[0], outputs)
-    for states, last in zip(every, states_of(final), strict=True):
-        forwards, backwards = states.chunk(2, -1)
-        assert_close(torch.stack([forwards[n - 1, b] for b, n in enumerate(lengths)]), last[2])
-        assert_close(backwards[0], last[3])
-        assert not states[3:, 1].any()
-    found, expected = (torch.autograd.grad(y.sin().sum(), x, retain_graph=True)[0] for y in (every[0], outputs))
-    assert_close(found, expected)
-
-
-def test_all_states_of_an_lstm_are_its_memory_cells_too():
-    layer, cell = LSTM(D, H, dtype=torch.float64, batch_first=True), nn.LSTMCell(D, H, dtype=torch.float64)
-    cell.load_state_dict({name.removesuffix("_l0"): value for name, value in layer.state_dict().items()})
-    x, state = torch.randn(2, 5, D, dtype=torch.float64), None
-    h, c = layer.all_states(x)
-    for t in range(5):
-        state = cell(x[:, t], state)
-        assert_close(h[:, t], state[0])
-        assert_close(c[:, t], state[1])

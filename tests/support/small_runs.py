@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gru_scratch.training.build import build_model, find_cell_file
+from gru_scratch.training.build import build_model, find_cell_file, reset_token
 from gru_scratch.training.checkpoint import Snapshot, pack_snapshot, read_snapshot
 from gru_scratch.training.config import TrainConfig
 from gru_scratch.training.data import read_run_text
@@ -29,7 +29,8 @@ def small_run(path: Path, **options: Any) -> Trainer[TextTask]:
     text = read_run_text(config)
     torch.manual_seed(config.seed)
     cell_file = find_cell_file(config)
-    return Trainer(TextTask(config, build_model(config, len(text.vocab), CPU, cell_file), text, CPU, cell_file))
+    model = build_model(config, len(text.vocab), CPU, cell_file, reset_token(config, text.vocab))
+    return Trainer(TextTask(config, model, text, CPU, cell_file))
 
 
 def stopped_at(trainer: Trainer[TextTask], update: int) -> Trainer[TextTask]:

@@ -14,7 +14,8 @@ from torch.utils.data import DataLoader
 from gru_scratch.d2l.sentences import preprocess_nmt, read_data_nmt, truncate_pad
 from gru_scratch.d2l.v1.training import DataModule
 from gru_scratch.text import vocab as text_vocab
-from gru_scratch.text.corpus import load_text, split_lines
+from gru_scratch.text.corpus import load_text
+from gru_scratch.text.reading import split_lines
 
 
 class Vocab(text_vocab.Vocab):

@@ -34,7 +34,7 @@ from gru_scratch.engines.fused.jacobian import (
     whole_step,
 )
 from gru_scratch.engines.fused.products import Product
-from gru_scratch.engines.fused.sequence import clear_dead_rows, live_rows, rows_alive
+from gru_scratch.engines.fused.sequence import Cleared, clear_dead_rows, live_rows, rows_alive, rows_cleared
 from gru_scratch.engines.fused.weight_gradients import PROJECTED, WeightGradients
 from gru_scratch.engines.torch_private import untracked
 from gru_scratch.engines.trace import by_name
@@ -56,30 +56,37 @@ def backward(
     lengths: Tensor | None,
     states: Sequence[Tensor],
     buffers: Sequence[Tensor],
-    grad_outputs: Tensor,
+    grad_outputs: Sequence[Tensor],
     grad_state: Sequence[Tensor],
     inputs_need_grad: bool,
+    resets: Tensor | None = None,
+    fresh: Sequence[Tensor] = (),
 ) -> Gradients:
     """The gradients of a loss with respect to everything that went in.
 
     Args:
         states, buffers: what :func:`gru_scratch.engines.fused.forward.forward` returned.
-        grad_outputs: of the outputs, (T, B, P or H).
+        grad_outputs: of the first state after every step, (T, B, P or H); or of each state, (T, B, H), too.
         grad_state: of the states after the last step, (B, P or H), (B, H), ...
         inputs_need_grad: whether to compute the inputs' gradient too.
+        resets, fresh: as for forward.
     """
     steps, batch = inputs.shape[:2]
     rows = rows_alive(lengths, steps)
-    loop = _ReverseLoop(cell, weights, params, rows, grad_outputs, grad_state)
+    loop = _ReverseLoop(cell, weights, params, rows, rows_cleared(resets, steps), grad_outputs, grad_state)
     found_weights = WeightGradients(cell, inputs, weights, params, loop.layout, rows, inputs_need_grad)
-    whole = Stretch(tuple(s[:-1] for s in states), tuple(s[1:] for s in states), tuple(buffers), masks)
+    before = tuple(s[:-1] for s in states)
+    if resets is not None:
+        before = tuple(torch.where(resets.unsqueeze(-1), f, s) for f, s in zip(fresh, before, strict=True))
+    whole = Stretch(before, tuple(s[1:] for s in states), tuple(buffers), masks)
     length = stretch_length(steps, batch, weights)
     loop.make_room(length)
     for stop in range(steps, 0, -length):
         part = slice(max(0, stop - length), stop)
         stretch = whole.steps(part)
         found_weights.add(part, stretch, *loop.walk(part, stretch, found_weights.d_params))
-    return Gradients(found_weights.d_inputs, loop.initial(), found_weights.result(), found_weights.d_params)
+    d_fresh = () if resets is None else tuple(loop.d_fresh)
+    return Gradients(found_weights.d_inputs, loop.initial(), found_weights.result(), found_weights.d_params, d_fresh)
 
 
 def stretch_length(steps: int, batch: int, weights: LayerWeights) -> int:
@@ -102,25 +109,28 @@ class _ReverseLoop:
         weights: LayerWeights,
         params: Mapping[str, Tensor],
         rows: list[int] | None,  # of the batch, going on at each step
-        grad_outputs: Tensor,
+        cleared: Cleared,  # before each step
+        grad_outputs: Sequence[Tensor],
         grad_state: Sequence[Tensor],
     ) -> None:
         self.cell, self.weights, self.params, self.rows = cell, weights, params, rows
         self.layout = Layout(cell)
         self.grad_outputs, self.grad_state = grad_outputs, grad_state
-        self.batch = grad_outputs.shape[1]
+        self.count, self.batch = grad_outputs[0].shape[:2]
         self.d = [torch.empty_like(g, memory_format=torch.contiguous_format) for g in grad_state]
         self.spare = [torch.empty_like(d) for d in self.d]
+        self.cleared, self.d_fresh = cleared, [torch.zeros_like(d) for d in self.d]
         self.alive = 0  # rows of d that hold a gradient
-        # What the outputs add to the gradient of the state before each step, in the rows that go on.
-        self.arriving = [None, *live_rows(grad_outputs[:-1], None if rows is None else rows[1:])]
+        # What the outputs add to the gradient of each state before each step, in the rows that go on.
+        going = None if rows is None else rows[1:]
+        self.arriving = [[None, *live_rows(g[:-1], going)] for g in grad_outputs]
 
     def make_room(self, steps: int) -> None:
         """Buffers for a stretch of so many steps."""
         cell, weights, H = self.cell, self.weights, self.weights.hidden_size
         new = weights.weight_hh.new_empty
         self.D = self.layout.new(weights.weight_hh, steps, self.batch, H)
-        how = (self.batch, len(self.grad_outputs), self.rows is not None)
+        how = (self.batch, self.count, self.rows is not None)
         self.back = [Product(weight.t(), *how) for weight in by_product(cell, weights.weight_hh)]
         self.d_vectors = {name: new(self.batch, H) for name in cell.recurrence.vectors}
         self.kept: dict[str, Tensor] = {}
@@ -170,7 +180,8 @@ class _ReverseLoop:
         if rows > self.alive:
             ended = slice(self.alive, rows)
             self._bring_in(ended)
-            self.d[0][ended] += self.grad_outputs[step, ended]
+            for d, g in zip(self.d, self.grad_outputs, strict=False):
+                d[ended] += g[step, ended]
         return self.d if self.rows is None else [d[:rows] for d in self.d]
 
     def _bring_in(self, ended: slice) -> None:
@@ -178,6 +189,13 @@ class _ReverseLoop:
         for d, final in zip(self.d, self.grad_state, strict=True):
             d[ended] = final[ended]
         self.alive = ended.stop
+
+    def _clear(self, cleared: Tensor, gradients: Sequence[Tensor]) -> None:
+        """The gradient of a state that was fresh belongs to the fresh one, and goes no further back."""
+        rows = cleared[: self.alive]
+        for d_fresh, d in zip(self.d_fresh, gradients, strict=True):
+            d_fresh[: self.alive] += d.masked_fill(~rows, 0)
+            d.masked_fill_(rows, 0)
 
     def _unproject(self, t: int, d: list[Tensor]) -> list[Tensor]:
         """From the gradient of the projected state to that of the state."""
@@ -229,8 +247,9 @@ class _ReverseLoop:
                 if self.params:
                     self._keep(t, (name,), (gradients[name],))
             targets = self.spare if rows is None else [spare[: self.alive] for spare in self.spare]
+            cleared, arriving = self.cleared[start + t], [steps[start + t] for steps in self.arriving]
             for k, target in enumerate(targets):
-                base = self.arriving[start + t] if k == 0 else None
+                base = arriving[k] if cleared is None and k < len(arriving) else None
                 for source, slopes in direct[k]:
                     if base is None:
                         base = torch.mul(gradients[source], slopes[t], out=target)
@@ -242,6 +261,9 @@ class _ReverseLoop:
                     target.zero_()
                 elif base is not target:
                     target.copy_(base)
+            if cleared is not None:
+                self._clear(cleared, targets)
+                _add(arriving, targets)
             self.d, self.spare = self.spare, self.d
 
     def _walk_by_step(self, start: int, stretch: Stretch, D: Blocks, d_params: dict[str, Tensor]) -> None:
@@ -269,13 +291,22 @@ class _ReverseLoop:
             for k, product in enumerate(products):
                 if product.vector in states:
                     self.back[k].add_to(self.spare[states.index(product.vector)][:n], D[k][t, :n].flatten(1))
-            if (arriving := self.arriving[start + t]) is not None:
-                self.spare[0][:n] += arriving
+            targets = [spare[:n] for spare in self.spare]
+            if (cleared := self.cleared[start + t]) is not None:
+                self._clear(cleared, targets)
+            _add([steps[start + t] for steps in self.arriving], targets)
             self.d, self.spare = self.spare, self.d
 
 
 Columns: TypeAlias = tuple[Sequence[Tensor], Sequence[Tensor] | None]
 """Of each step: a place in D, and what to add there times a gradient; None: it holds the gradient's factor."""
+
+
+def _add(arriving: Sequence[Tensor | None], to: Sequence[Tensor]) -> None:
+    """Add what the outputs give to the gradients of the first states, or of all."""
+    for given, d in zip(arriving, to, strict=False):
+        if given is not None:
+            d += given
 
 
 def _multiply(terms: Sequence[Columns], t: int, gradient: Tensor) -> None:

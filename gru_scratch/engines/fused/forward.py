@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gru_scratch.cells.base import Cell
 from gru_scratch.engines.fused.in_place import Loop, loop_of
-from gru_scratch.engines.fused.sequence import Sequence, clear_dead_rows, rows_alive
+from gru_scratch.engines.fused.sequence import Sequence, clear_dead_rows, rows_alive, rows_cleared
 from gru_scratch.engines.torch_private import untracked
 from gru_scratch.engines.weights import LayerWeights, by_product
 
@@ -39,8 +39,11 @@ def forward(
     masks: Mapping[str, Tensor],
     lengths: Tensor | None,
     keep: bool,
+    resets: Tensor | None = None,
+    fresh: tuple[Tensor, ...] = (),
 ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """Run the cell over the sequence; ``keep``, whether backward will follow, changes nothing here.
+    """Run the cell over the sequence; ``keep``, whether backward will follow, changes nothing here. Where ``resets``,
+    (T, B), is true, a row starts a step from its ``fresh`` states.
 
     Returns:
         The states, (T + 1, B, P or H) each, the initial one first; and the buffers that backward needs.
@@ -53,7 +56,8 @@ def forward(
         buffer[0] = initial
     before, after = tuple(s[:-1] for s in states), tuple(s[1:] for s in states)
     buffers = tuple(map(new, buffer_shapes(cell, steps, batch, weights)))
-    sequence = Sequence(inputs, weights, before, after, buffers, rows)
+    cleared = rows_cleared(resets, steps)
+    sequence = Sequence(inputs, weights, before, after, buffers, rows, cleared, tuple(fresh))
     if loop := loop_that_runs(cell, weights):
         with untracked():
             loop.forward(sequence)
@@ -89,7 +93,8 @@ def _forward_by_step(cell: Cell, sequence: Sequence, params: Mapping[str, Tensor
         {gate: partial(take, k, i) for k, product in enumerate(products) for i, gate in enumerate(product.gates)}
     )
     x_t = sequence.steps(X)
-    before, after = [zip(*map(sequence.steps, s), strict=True) for s in (sequence.before, sequence.after)]
+    before = zip(*map(sequence.starts, range(len(sequence.before))), strict=True)
+    after = zip(*map(sequence.steps, sequence.after), strict=True)
     masks_t = {name: sequence.steps(mask) for name, mask in masks.items()}
     for t, (old, new) in enumerate(zip(before, after, strict=True)):
         made.clear()

@@ -68,8 +68,8 @@ def _gru_reset_after(sequence: Sequence) -> None:
     sequence.lay_out(N, project=slice(2, 3))
     W_h = sequence.recurrent(weights.weight_hh)
     views = (RZN, RZN[..., : 2 * H], RZN[..., :H], RZN[..., H : 2 * H], RZN[..., 2 * H :], N)
-    states = (sequence.before[0], sequence.after[0])
-    for rzn, rz, r, z, hn, n, h, h_new in zip(*map(sequence.steps, (*views, *states)), strict=True):
+    states = sequence.starts(0), sequence.steps(sequence.after[0])
+    for rzn, rz, r, z, hn, n, h, h_new in zip(*map(sequence.steps, views), *states, strict=True):
         W_h.add_to(rzn, h)
         rz.sigmoid_()
         n.addcmul_(r, hn).tanh_()
@@ -90,8 +90,9 @@ def _gru_reset_before(sequence: Sequence) -> None:
     sequence.lay_out(RZ, project=slice(0, 2), hidden_bias=b_rz)
     sequence.lay_out(N, project=slice(2, 3), hidden_bias=b_n)
     times_W_rz, times_W_n = sequence.recurrent(W_rz), sequence.recurrent(W_n)
-    views = (RZ, RZ[..., :H], RZ[..., H:], N, sequence.before[0], sequence.after[0])
-    for rz, r, z, n, h, h_new in zip(*map(sequence.steps, views), strict=True):
+    views = (RZ, RZ[..., :H], RZ[..., H:], N)
+    states = sequence.starts(0), sequence.steps(sequence.after[0])
+    for rz, r, z, n, h, h_new in zip(*map(sequence.steps, views), *states, strict=True):
         times_W_rz.add_to(rz, h).sigmoid_()
         times_W_n.add_to(n, r * h).tanh_()
         torch.lerp(n, h, z, out=h_new)
@@ -132,8 +133,9 @@ def _lstm(sequence: Sequence) -> None:
     sequence.lay_out(IFGO, project=slice(0, 4), hidden_bias=weights.bias_hh)
     W_h = sequence.recurrent(weights.weight_hh)
     i_f_g_o = (IFGO[..., k * H : (k + 1) * H] for k in range(4))
-    views = (IFGO, *i_f_g_o, G, TANH_C, *sequence.before, *sequence.after)
-    for ifgo, i, f, a_g, o, g, tanh_c, h, c, h_new, c_new in zip(*map(sequence.steps, views), strict=True):
+    views = map(sequence.steps, (IFGO, *i_f_g_o, G, TANH_C))
+    states = sequence.starts(0), sequence.starts(1), *map(sequence.steps, sequence.after)
+    for ifgo, i, f, a_g, o, g, tanh_c, h, c, h_new, c_new in zip(*views, *states, strict=True):
         W_h.add_to(ifgo, h)
         g.copy_(a_g).tanh_()
         ifgo.sigmoid_()
@@ -167,10 +169,10 @@ def _rnn(activate: Any) -> Callable[[Sequence], None]:
     """The pre-activations are laid where the states go, and become the states there."""
 
     def forward(sequence: Sequence) -> None:
-        H, H_new = sequence.before[0], sequence.after[0]
+        H_new = sequence.after[0]
         sequence.lay_out(H_new, project=slice(0, 1), hidden_bias=sequence.weights.bias_hh)
         W_hh = sequence.recurrent(sequence.weights.weight_hh)
-        for h, h_new in zip(sequence.steps(H), sequence.steps(H_new), strict=True):
+        for h, h_new in zip(sequence.starts(0), sequence.steps(H_new), strict=True):
             activate(W_hh.add_to(h_new, h))
 
     return forward

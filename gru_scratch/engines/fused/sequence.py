@@ -6,13 +6,18 @@ state.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from gru_scratch.engines.fused.products import Product
 from gru_scratch.engines.weights import LayerWeights
+
+Cleared: TypeAlias = list[Tensor | None]
+"""See :func:`rows_cleared`."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,8 @@ class Sequence:
     after: tuple[Tensor, ...]  # the states that they end in: the same memory, one step on
     buffers: tuple[Tensor, ...]  # (T, B, width * H), what backward reads beside the states
     rows: list[int] | None  # rows of the batch alive at each step; None: all, always
+    cleared: Cleared  # the rows that start a step from fresh states
+    fresh: tuple[Tensor, ...]  # (B, P or H) each; none where no row does
 
     @property
     def hidden_size(self) -> int:
@@ -34,6 +41,14 @@ class Sequence:
     def steps(self, buffer: Tensor) -> list[Tensor] | tuple[Tensor, ...]:
         """The buffer's rows at each step, made once: a view costs as much as a small operation."""
         return live_rows(buffer, self.rows)
+
+    def starts(self, state: int) -> Iterable[Tensor]:
+        """A state as each step starts from it, in turn: it is asked for when the step before has left it."""
+        left = self.steps(self.before[state])
+        if not self.fresh:
+            return left
+        fresh, steps = self.fresh[state], zip(left, self.cleared, strict=True)
+        return (s if rows is None else torch.where(rows[: len(s)], fresh[: len(s)], s) for s, rows in steps)
 
     def recurrent(self, weight: Tensor) -> Product:
         """The product with some rows of W_hh, to be taken at every step."""
@@ -65,6 +80,14 @@ class Sequence:
             table = bias.repeat(W_x.shape[0], 1)  # (V, columns): a one-hot row times W is a row of W
             table[:, :width] += W_x
             torch.index_select(table, 0, self.inputs.reshape(-1), out=flat)
+
+
+def rows_cleared(resets: Tensor | None, steps: int) -> Cleared:
+    """The rows, (B, 1) booleans, that start each step from fresh states; None where none does."""
+    if resets is None:
+        return [None] * steps
+    some = resets.any(1).tolist()
+    return [rows if any_ else None for rows, any_ in zip(resets.unsqueeze(-1).unbind(0), some, strict=True)]
 
 
 def live_rows(buffer: Tensor, rows: list[int] | None) -> list[Tensor] | tuple[Tensor, ...]:

@@ -22,7 +22,7 @@ from gru_scratch.engines.native.source import plan_of
 from gru_scratch.engines.native.weight_gradients import WeightGradients
 from gru_scratch.engines.weights import Gradients, LayerWeights, is_dense
 
-CHUNK_BYTES = 2**22
+CHUNK_BYTES = 2**21
 """Backward goes through so many steps at a time that the gradients of their pre-activations take about so much."""
 
 WORTH_PACKING = 4
@@ -49,6 +49,8 @@ def forward(
     masks: Mapping[str, Tensor],
     lengths: Tensor | None,
     keep: bool,
+    resets: Tensor | None = None,
+    fresh: Sequence[Tensor] = (),
 ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
     """Run the cell over a sequence.
 
@@ -57,6 +59,7 @@ def forward(
         state: (B, H) for each state.
         lengths: (B,), sorted falling, or None: past its length a sequence's states are zero.
         keep: whether backward will be asked for.
+        resets: booleans (T, B), where a sequence starts a step from its ``fresh`` states, (B, H) each; None: nowhere.
 
     Returns:
         The states, (T + 1, B, H) each, the initial one first; and, to ``keep``, the buffers that backward needs.
@@ -75,6 +78,7 @@ def forward(
         tokens=tokens,
         x=x,
         state=states,
+        **_anew(resets, fresh),
         slots=slots,
         **recurrent(library, weights, steps * batch),
     )
@@ -91,15 +95,17 @@ def backward(
     lengths: Tensor | None,
     states: Sequence[Tensor],
     buffers: Sequence[Tensor],
-    grad_outputs: Tensor,
+    grad_outputs: Sequence[Tensor],
     grad_state: Sequence[Tensor],
     inputs_need_grad: bool,
+    resets: Tensor | None = None,
+    fresh: Sequence[Tensor] = (),
 ) -> Gradients:
     """The gradients of a loss with respect to everything that went in.
 
     Args:
         states, buffers: what :func:`forward` returned.
-        grad_outputs: of the outputs, (T, B, H).
+        grad_outputs: of the first state after every step, (T, B, H); or of each state.
         grad_state: of the states after the last step, (B, H) each.
         inputs_need_grad: whether to compute the inputs' gradient too.
     """
@@ -111,19 +117,23 @@ def backward(
     chunk = max(1, ceil(steps / max(1, ceil(steps / most))))  # about as many steps each time
     columns = new(chunk, batch, width + ROW_PADDING)
     carry = tuple(torch.clone(g, memory_format=torch.contiguous_format) for g in grad_state)
+    arriving = [g.contiguous() for g in grad_outputs]
     count = thread_count(batch, steps, weights.weight_hh.numel())
     tables = _tables(inputs, weights, min(count, batch), width)
-    found = WeightGradients(cell, plan, inputs, weights, states, slots, tables, inputs_need_grad)
+    found = WeightGradients(cell, plan, inputs, weights, states, slots, tables, inputs_need_grad, resets, fresh)
     d_params = [new(batch, H).zero_() for _ in params]
+    d_fresh = tuple(new(batch, H).zero_() for _ in fresh)
     layers = [
         library.layer(
             **_sizes(inputs, H, slots, lengths),
             **extras(cell, params, masks, H),
             tokens=None if tables is None else inputs.long().contiguous(),
             state=states,
+            **_anew(resets, fresh),
+            grad_fresh=d_fresh,
             slots=slots,
             packed=library.pack_backward(weights.weight_hh.contiguous()) if k == 0 else (),
-            grad_output=grad_outputs.contiguous(),
+            grad_output=arriving,
             carry=carry,
             columns=columns,
             column_row=columns.shape[-1],
@@ -143,7 +153,12 @@ def backward(
         found.add(first, stop, columns[: stop - first, :, :width])
     sums = zip(cell.params, d_params, strict=True)
     by_name = {name: (d.sum(0) if params[name].numel() == H else d.sum()).view_as(params[name]) for name, d in sums}
-    return Gradients(found.d_inputs, carry, found.result(), by_name)
+    if resets is not None:
+        at_once = resets[0].unsqueeze(1)
+        for d_state, d_anew in zip(carry, d_fresh, strict=True):
+            d_anew += d_state.masked_fill(~at_once, 0)
+            d_state.masked_fill_(at_once, 0)
+    return Gradients(found.d_inputs, carry, found.result(), by_name, d_fresh)
 
 
 def recurrent(library: Library, weights: LayerWeights, rows: int) -> dict[str, Any]:
@@ -152,6 +167,11 @@ def recurrent(library: Library, weights: LayerWeights, rows: int) -> dict[str, A
     if rows > WORTH_PACKING:
         return {"packed": library.pack_forward(weight, bias)}
     return {"weight": weight, "bias": None if bias is None else bias.contiguous()}
+
+
+def _anew(resets: Tensor | None, fresh: Sequence[Tensor]) -> dict[str, Any]:
+    """Where states are cleared, and what they then are."""
+    return {} if resets is None else {"resets": resets.contiguous(), "fresh": [f.contiguous() for f in fresh]}
 
 
 def _project(inputs: Tensor, weights: LayerWeights) -> tuple[Tensor, Tensor | None]:

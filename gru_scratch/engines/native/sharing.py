@@ -61,17 +61,18 @@ def run(code: ctypes.CDLL, name: str, layers: Sequence[Any], how: int = 0) -> No
         layers: that of each thread; several times the same where the threads need nothing of their own.
     """
     work, rows = getattr(code, name), layers[0].rows
+    if len(layers) == 1:
+        work(layers[0], 0, rows, how)
+        return
     names = None if _forked else openmp()
-    parts = min(len(layers), rows) if names is None else len(layers)
-    if parts <= 1:
-        work(ctypes.byref(layers[0]), 0, rows, how)
-    elif names is None:
+    if names is None:
+        parts = min(len(layers), rows)
         ends = [rows * k // parts for k in range(parts + 1)]
-        _run_on_new_threads([partial(work, ctypes.byref(layers[k]), ends[k], ends[k + 1], how) for k in range(parts)])
+        _run_on_new_threads([partial(work, layers[k], ends[k], ends[k + 1], how) for k in range(parts)])
     else:
         parallel, *numbers = (ctypes.cast(f, _Pointer) for f in names)
-        pointers = (_Pointer * parts)(*(ctypes.addressof(layer) for layer in layers))
-        job = Job(ctypes.cast(work, _Pointer), pointers, parts, how, *numbers)
+        pointers = (_Pointer * len(layers))(*(ctypes.addressof(layer) for layer in layers))
+        job = Job(ctypes.cast(work, _Pointer), pointers, len(layers), how, *numbers)
         code.share(ctypes.byref(job), parallel)
 
 

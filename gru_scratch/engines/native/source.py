@@ -120,7 +120,9 @@ def _print_forward(plan: Plan, names: Names) -> Iterator[str]:
         multiply = f"forward_multiply_{k}" if each.products else "no_product"
         room = _room(gates, before)
         steps.append(f"    pass(l, t, first, end, keep, 0, {gates}, {multiply}, forward_{k}, {room});")
-        kept.update({value: f"{READ_AGAIN[kind]}({_index(names, kind, name)})" for kind, name, value in each.outputs})
+        for kind, name, value in each.outputs:
+            if kind == "new" or int(name) < plan.crossing:  # the other slots are filled where backward will follow
+                kept[value] = f"{READ_AGAIN[kind]}({_index(names, kind, name)})"
     yield from ("", f"static void forward_step({STEP}, int keep)", "{", *steps, "}")
 
 
@@ -144,11 +146,13 @@ def _print_backward(plan: Plan, names: Names) -> Iterator[str]:
                 arriving[p.vector] = f" + RETURNED({before})"
             else:
                 read[leaf("vector_gradient", p.vector)] = f"SUM({before}, 1, 0)"
+        opening = []
         if k == 0:
             for i, name in enumerate(names.states):
-                output = " + OUTPUT_GRADIENT" if i == 0 else ""
-                read[leaf("gradient", name)] = f"CARRIED({i}){output}{arriving.get(name, '')}"
-        yield from _print_pass("backward", k, each, Function(names, read), multiplications, names, 0)
+                gradient = f"{i}, CARRIED({i}){arriving.get(name, '')}"
+                opening.append(f"    ADD_FRESH({gradient});")
+                read[leaf("gradient", name)] = f"ARRIVED({gradient}) + OUTPUT_GRADIENT({i})"
+        yield from _print_pass("backward", k, each, Function(names, read), multiplications, names, 0, opening)
         count = max(1, len(each.products))
         multiply = f"backward_multiply_{k}" if each.products else "no_product"
         first_pass = k == 0 and each.products
@@ -180,13 +184,14 @@ def _print_pass(
     multiplications: Sequence[str],
     names: Names,
     always: int,
+    opening: Sequence[str] = (),
 ) -> Iterator[str]:
     if multiplications:
         name = f"{direction}_multiply_{k}"
         yield ""
         yield f"INLINE void {name}(const Layer *l, int64_t t, int64_t row, int count, int64_t tile, vec *sums)"
         yield from ("{", *multiplications, "}")
-    yield from ("", f"INLINE void {direction}_{k}(const At *at)", "{")
+    yield from ("", f"INLINE void {direction}_{k}(const At *at)", "{", *opening)
     yield from function.lines(each.outputs)
     yield from (*_stores(function, each.outputs, names, always), "}")
 

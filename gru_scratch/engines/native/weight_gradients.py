@@ -33,18 +33,22 @@ class WeightGradients:
         slots: Tensor,  # (T, B, slots, H)
         tables: Tensor | None,  # (threads, V, C, H): where the loop itself sums by token
         inputs_need_grad: bool,
+        resets: Tensor | None,  # (T, B)
+        fresh: Sequence[Tensor],  # (B, H)
     ) -> None:
         self.cell, self.plan, self.inputs, self.weights = cell, plan, inputs, weights
         self.hidden_size = H = weights.hidden_size
         new, products = weights.weight_hh.new_zeros, plan.equations.recurrence.products
         vectors = dict(zip(plan.equations.new, states, strict=True))
         vectors.update({name: slots[:, :, plan.slots.index(v)] for name, v in plan.equations.vectors.items()})
+        self.resets, self.fresh = resets, dict(zip(plan.equations.new, fresh, strict=False))
         ends = list(accumulate((len(p.gates) for p in products), initial=0))
+        self.d_W_hh = new(ends[-1] * H, H)  # product after product
         self.products = [
-            (vectors[p.vector], slice(first * H, end * H), new((end - first) * H, H))
+            (p.vector, vectors[p.vector], slice(first * H, end * H))
             for p, first, end in zip(products, ends, ends[1:], strict=False)
         ]
-        """Of each product what is multiplied, (T, B, H), the columns of D, and the sum."""
+        """Of each product what is multiplied, by name and (T, B, H); the columns of D, the rows of its gradient."""
         self.column = {gate: i for i, gate in enumerate(gate for p in products for gate in p.gates)}
         self.x_column = {g: plan.columns.index(d) for g, d in plan.derivative.inputs.items()}
         self.x_runs = _runs([self.x_column.get(gate, -1) for gate in cell.gates])
@@ -59,8 +63,11 @@ class WeightGradients:
     def add(self, first: int, stop: int, D: Tensor) -> None:
         """Add the share of the steps from ``first`` to before ``stop``; D: (steps, B, C * H)."""
         rows = D.flatten(0, 1)  # (steps * B, C * H)
-        for vector, columns, total in self.products:
-            total.addmm_(rows[:, columns].t(), vector[first:stop].flatten(0, 1))
+        for name, vector, columns in self.products:
+            multiplied = vector[first:stop]
+            if self.resets is not None and name in self.fresh:
+                multiplied = torch.where(self.resets[first:stop].unsqueeze(-1), self.fresh[name], multiplied)
+            self.d_W_hh[columns].addmm_(rows[:, columns].t(), multiplied.flatten(0, 1))
         if is_dense(self.inputs):
             self.d_sums += rows.sum(0)
             self._add_inputs(first, stop, rows)
@@ -79,8 +86,7 @@ class WeightGradients:
     def result(self) -> LayerWeights:
         """The gradients, each in the shape of its weight."""
         H, order = self.hidden_size, self.plan.equations.recurrence.gates
-        d_W_hh = torch.cat([total for *_, total in self.products] or [self.weights.weight_hh.new_zeros(0, H)])
-        d_W_hh = from_product_order(self.cell, d_W_hh)
+        d_W_hh = from_product_order(self.cell, self.d_W_hh)
         sums = self.d_sums
         if self.tables is not None:
             table = self.tables[0] if len(self.tables) == 1 else self.tables.sum(0)  # (V, C, H)

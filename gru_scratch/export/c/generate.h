@@ -4,6 +4,7 @@ static void read_token(int token)
 {
     static REAL x[GATES * HIDDEN], embedded[INPUT];
     const REAL *below = embedded;
+    if (token == RESET_AT) memcpy(state, initial, sizeof state);
     if (EMBEDDED) {
         for (int k = 0; k < INPUT; k++) embedded[k] = embedding[k * VOCAB + token];
     }

@@ -66,7 +66,8 @@ def layered(model: Any) -> RNNModel:
 
     Raises:
         TypeError: it is neither, or its layer is no recurrent layer.
-        ValueError: it reads in both directions, or its functions are not those of `scratch/`.
+        ValueError: it reads in both directions, or clears its state inside a text; or its functions are not those of
+            `scratch/`.
     """
     if isinstance(model, RNNModelScratch):
         if model.forward_fn not in SCRATCH:
@@ -75,6 +76,8 @@ def layered(model: Any) -> RNNModel:
         copied.to(model.params[0].device, model.params[0].dtype)
         copied.load_state_dict(from_scratch(copied, model.params))
     elif isinstance(model, RNNModel):
+        if model.reset_at is not None:
+            raise ValueError("the model clears its state inside a text (reset_at), which is not followed here")
         copied = copy.deepcopy(model)
         copied.rnn = _own_layer(copied.rnn)
     else:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from gru_scratch.text.corpus import Source, TextPath, clean_lines, find_text, places, shown, split_lines
+from gru_scratch.text.corpus import Source, clean_lines, find_text
+from gru_scratch.text.reading import TextPath, places, shown, split_lines
 from gru_scratch.text.stream import read_pieces, text_sha256
 from gru_scratch.text.vocab import UNKNOWN, split_tokens
 from gru_scratch.training.folder import LoadedRun

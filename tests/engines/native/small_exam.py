@@ -40,6 +40,7 @@ def main() -> None:
         Problem(cell, tokens=True, lengths=[5, 5, 4, 2, 2, 1, 1]).check()
         Problem(cell, steps=3, batch=1, hidden_size=9, bias=False).check()
         Problem(cell, steps=1, batch=2, tokens=True).check()
+        Problem(cell, every=True, resets=True, lengths=[5, 5, 4, 2, 2, 1, 1]).check()
         take_steps(Recurrent(cell, V, H, engine="native", dtype=torch.float64))
         print(cell, "agrees", flush=True)
     Problem(LSTMEquations(), batch=13, hidden_size=37, dtype=torch.float32).check()

@@ -20,6 +20,7 @@ def test_values_and_gradients_are_those_of_autograd(cell: Cell) -> None:
     Problem(cell).check()
     Problem(cell, tokens=True, lengths=[5, 5, 4, 2, 2, 1, 1]).check()
     Problem(cell, steps=3, batch=1, hidden_size=9, bias=False).check()
+    Problem(cell, resets=True).check()
 
 
 @pytest.mark.parametrize("cell", [LSTMEquations(), GRUEquations()], ids=repr)
@@ -36,12 +37,13 @@ def test_float32(cell: Cell) -> None:
     st.integers(1, 9),
     st.booleans(),
     st.booleans(),
+    st.booleans(),
 )
 def test_every_size_and_number_of_threads(
-    cell: Cell, steps: int, batch: int, hidden_size: int, count: int, tokens: bool, ragged: bool
+    cell: Cell, steps: int, batch: int, hidden_size: int, count: int, tokens: bool, ragged: bool, resets: bool
 ) -> None:
     lengths = sorted(torch.randint(1, steps + 1, (batch,)).tolist(), reverse=True) if ragged else None
-    problem = Problem(cell, steps, batch, hidden_size, tokens, lengths)
+    problem = Problem(cell, steps, batch, hidden_size, tokens, lengths, resets=resets)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("gru_scratch.engines.native.run.thread_count", lambda rows, steps, multiplications: count)
         problem.check()
@@ -55,6 +57,7 @@ def test_a_sequence_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     for cell in (GRUEquations(), GRUEquations(False)):
         Problem(cell, steps=10).check()
         Problem(cell, steps=10, tokens=True, lengths=[10, 9, 8, 6, 5, 2, 1]).check()
+        Problem(cell, steps=10, resets=True).check()
 
 
 def test_tokens_of_a_large_vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,7 +67,7 @@ def test_tokens_of_a_large_vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
     Problem(LSTMEquations(), steps=1, batch=2, tokens=True).check()
 
 
-@pytest.mark.parametrize("cell", [LSTMEquations(), GRUEquations(False)], ids=repr)
+@pytest.mark.parametrize("cell", ELEMENTWISE, ids=repr)
 def test_what_is_kept_for_backward_changes_no_value(cell: Cell) -> None:
     problem = Problem(cell)
     kept, not_kept = problem.by_native(), problem.by_native(keep=False)

@@ -42,6 +42,8 @@ typedef struct {
     const int64_t *tokens;                /* (T, B): rows of x; NULL: x has a row for each */
     const REAL *x;                        /* (T, B, GATES, H), or (V, GATES, H); backward has none */
     REAL *state[STATES];                  /* (T + 1, B, H) */
+    const char *resets;                   /* (T, B): where a row starts a step from its fresh states; NULL: nowhere */
+    const REAL *fresh[STATES];            /* (B, H) */
     REAL *slots;                          /* (T, B, SLOTS, H), or (B, SLOTS, H) */
     const REAL *param[PARAMS];            /* (H) */
     const REAL *mask[MASKS];
@@ -54,8 +56,9 @@ typedef struct {
     int64_t first_step;                   /* the step that columns start with */
     int64_t column_row;                   /* numbers between two rows' columns: some more than COLUMNS * H, since rows */
                                           /* a power of two apart would push each other out of the cache */
-    const REAL *grad_output;              /* (T, B, H) */
+    const REAL *grad_output[STATES];      /* (T, B, H): of each state after every step; NULL: none */
     REAL *carry[STATES];                  /* (B, H): the gradient of each state between two steps */
+    REAL *grad_fresh[STATES];             /* (B, H) */
     REAL *columns;                        /* (steps, B, column_row): gradients of pre-activations */
     REAL *temps;                          /* (B, TEMPS, H) */
     REAL *grad_param[PARAMS];             /* (B, H) */
@@ -73,6 +76,7 @@ typedef struct {
     const vec *sums;
     int64_t t, row, first_unit, hidden, place, x, slots, columns;
     int lanes, units, rows, unit_of_tile, row_of_tile, keep, last;
+    int is_reset, is_cut;                 /* whether it starts from the fresh states; whether the next step does */
 } At;
 
 /* The last units of a row may be fewer than a vector has lanes: seldom, so one short function each will do. */
@@ -91,7 +95,7 @@ INLINE void store(REAL *to, vec value, int lanes)
 #define OF_ROW at->row * at->hidden + at->first_unit
 
 #define X(gate) READ(x + at->x + (gate) * at->hidden)
-#define STATE(k) READ(state[k] + at->place)
+#define STATE(k) (at->is_reset ? READ(fresh[k] + OF_ROW) : READ(state[k] + at->place))
 #define NEXT(k) READ(state[k] + at->place + at->layer->rows * at->hidden)
 #define PARAM(k) READ(param[k] + at->first_unit)
 #define MASK(k) READ(mask[k] + at->t * at->layer->mask_step[k] + at->row * at->layer->mask_row[k] + at->first_unit)
@@ -107,10 +111,18 @@ INLINE void store(REAL *to, vec value, int lanes)
 #define SET_TEMP(k, value) WRITE(temps + OF_ROW + (at->row * (TEMPS - 1) + (k)) * at->hidden, value)
 #define SET_CARRY(k, value) WRITE(carry[k] + OF_ROW, value)
 #define ADD_PARAM(k, value) WRITE(grad_param[k] + OF_ROW, READ(grad_param[k] + OF_ROW) + (value))
-/* The gradient of a new state: from the step after, by value and by product, and from the outputs. */
+/* The gradient of a new state: from the step after, by value and by product, and from the outputs. Where that step starts
+   from the fresh states, theirs is what comes from it. */
 #define CARRIED(k) READ(carry[k] + OF_ROW)
-#define OUTPUT_GRADIENT READ(grad_output + at->place)
+#define ARRIVED(k, gradient) (at->is_cut ? v_set(0) : (gradient))
+#define ADD_FRESH(k, gradient) if (at->is_cut) WRITE(grad_fresh[k] + OF_ROW, READ(grad_fresh[k] + OF_ROW) + (gradient))
+#define OUTPUT_GRADIENT(k) (at->layer->grad_output[k] ? READ(grad_output[k] + at->place) : v_set(0))
 #define RETURNED(before) (at->last ? v_set(0) : SUM(before, 1, 0))
+
+INLINE int is_reset(const Layer *l, int64_t t, int64_t row)
+{
+    return l->resets && t >= 0 && t < l->steps && l->resets[t * l->rows + row];
+}
 
 INLINE At locate(const Layer *l, int64_t t, int64_t row, int64_t unit)
 {
@@ -121,6 +133,7 @@ INLINE At locate(const Layer *l, int64_t t, int64_t row, int64_t unit)
         .x = !l->x ? 0 : (l->tokens ? l->tokens[step_row] : step_row) * GATES * H + unit,
         .slots = t * l->slot_step + row * SLOTS * H + unit,
         .columns = (step_row - l->first_step * l->rows) * l->column_row + unit,
+        .is_reset = is_reset(l, t, row), .is_cut = is_reset(l, t + 1, row),
     };
 }
 
@@ -138,7 +151,10 @@ INLINE Rows rows_at(const REAL *first, int64_t stride, int count)
 
 INLINE Rows state_rows(const Layer *l, int k, int64_t t, int64_t row, int count)
 {
-    return rows_at(l->state[k] + (t * l->rows + row) * l->hidden, l->hidden, count);
+    Rows rows = rows_at(l->state[k] + (t * l->rows + row) * l->hidden, l->hidden, count);
+    for (int r = 0; l->resets && r < count; r++)
+        if (is_reset(l, t, row + r)) rows.row[r] = l->fresh[k] + (row + r) * l->hidden;
+    return rows;
 }
 
 INLINE Rows slot_rows(const Layer *l, int k, int64_t t, int64_t row, int count)

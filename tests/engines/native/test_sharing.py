@@ -1,0 +1,69 @@
+"""Threads that share the rows of a batch, or the units of too few rows: they change no value."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from native_exam import Problem
+
+from gru_scratch.cells import Cell, GRUEquations, LSTMEquations
+from gru_scratch.engines.native import sharing
+
+
+def values(monkeypatch: pytest.MonkeyPatch, problem: Problem, threads: int) -> dict[str, torch.Tensor]:
+    name = "gru_scratch.engines.native.run.thread_count"
+    monkeypatch.setattr(name, lambda rows, steps, multiplications: threads)
+    return problem.by_native()
+
+
+@pytest.mark.parametrize("cell", [LSTMEquations(), GRUEquations(False)], ids=repr)
+@pytest.mark.parametrize("batch", [1, 2, 3])
+def test_units_are_shared_where_rows_are_few(cell: Cell, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No sum is in another order for it. More threads than cores, so that some keep the others waiting."""
+    problem = Problem(cell, steps=40, batch=batch, hidden_size=100)
+    alone, together = values(monkeypatch, problem, 1), values(monkeypatch, problem, 4)
+    assert all(torch.equal(alone[name], value) for name, value in together.items())
+
+
+@pytest.mark.parametrize("batch", [1, 5])
+def test_threads_of_our_own_where_openmp_is_out_of_reach(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = Problem(LSTMEquations(), steps=9, batch=batch, hidden_size=20)
+    alone = values(monkeypatch, problem, 1)
+    monkeypatch.setattr(sharing, "openmp", lambda: None)
+    together = values(monkeypatch, problem, 3)
+    torch.testing.assert_close(together, alone, rtol=0, atol=1e-12)  # fewer rows in a tile: sums in another order
+
+
+def test_as_many_threads_as_there_is_work_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
+    large = 4 * 256 * 256
+    assert sharing.thread_count(32, 35, large) == 8
+    assert sharing.thread_count(1, 512, large) == 8, "of the units"
+    assert sharing.thread_count(1, 1, large) == 1, "one step of one row"
+    assert sharing.thread_count(3, 300, 4 * 16 * 16) == 1, "too little for any"
+    assert sharing.thread_count(3, 100_000, 4 * 16 * 16) == 3, "too little in a step to meet after it"
+    assert sharing.thread_count(0, 35, large) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_child_has_threads_of_its_own() -> None:
+    script = """
+import os, torch
+from gru_scratch.engines.native import run
+from gru_scratch.layers import LSTM
+layer, inputs = LSTM(8, 32, engine="native"), [torch.randn(9, 6, 8), torch.randn(9, 1, 8)]
+run.thread_count = lambda rows, steps, multiplications: 2
+with torch.no_grad():
+    before = [layer(x)[0] for x in inputs]
+    child = os.fork()
+    if not child:
+        os._exit(all(torch.equal(layer(x)[0], y) for x, y in zip(inputs, before)))
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.stderr) == ("1\n", "")
