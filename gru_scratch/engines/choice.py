@@ -70,8 +70,8 @@ def run_with(
     if chosen == "builtin" and transformed():
         chosen = "textbook"
     every = every and len(state) > 1
-    if chosen == "builtin" and every:
-        chosen = "fused"  # that kernel returns the first state alone
+    if chosen == "builtin" and (every or torch.compiler.is_exporting()):
+        chosen = "fused"  # that kernel returns the first state alone, and torch.export writes its steps out
     return RUNS[chosen](cell, inputs, state, weights, params, masks, lengths, every, resets, fresh)
 
 
