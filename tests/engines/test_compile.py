@@ -208,6 +208,7 @@ for cell in (GRUCell(3, 4), LSTMCell(3, 4), RNNCell(3, 4)):  # none has run yet
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
+@pytest.mark.filterwarnings("ignore:The given buffer is not writable")  # by PyTorch 2.10 itself
 @each_model
 def test_a_model_is_exported_saved_and_loaded(make, tokens):
     model = Model(make()).eval()
