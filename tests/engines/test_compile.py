@@ -192,7 +192,11 @@ def test_the_layers_of_torch_nn_are_left_to_pytorch():
     assert not torch._dynamo.config.allow_rnn
 
 
-@pytest.mark.parametrize("compiler_first", [True, False], ids=["compiler imported first", "compiler imported later"])
+@pytest.mark.parametrize(
+    "compiler_first",
+    [pytest.param(True, marks=pytest.mark.exhaustive), False],
+    ids=["compiler imported first", "compiler imported later"],
+)
 def test_the_order_of_imports_does_not_matter_and_we_do_not_import_the_compiler(compiler_first):
     program = f"""
 import sys, torch
