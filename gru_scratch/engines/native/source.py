@@ -149,9 +149,9 @@ def _print_backward(plan: Plan, names: Names) -> Iterator[str]:
         opening = []
         if k == 0:
             for i, name in enumerate(names.states):
-                gradient = f"{i}, CARRIED({i}){arriving.get(name, '')}"
-                opening.append(f"    ADD_FRESH({gradient});")
-                read[leaf("gradient", name)] = f"ARRIVED({gradient}) + OUTPUT_GRADIENT({i})"
+                output = f"STATE_GRADIENT({i})" if i else "OUTPUT_GRADIENT"
+                opening.append(f"    ARRIVE({i}, CARRIED({i}){arriving.get(name, '')});")
+                read[leaf("gradient", name)] = f"ARRIVED_{i} + {output}"
         yield from _print_pass("backward", k, each, Function(names, read), multiplications, names, 0, opening)
         count = max(1, len(each.products))
         multiply = f"backward_multiply_{k}" if each.products else "no_product"

@@ -56,7 +56,7 @@ typedef struct {
     int64_t first_step;                   /* the step that columns start with */
     int64_t column_row;                   /* numbers between two rows' columns: some more than COLUMNS * H, since rows */
                                           /* a power of two apart would push each other out of the cache */
-    const REAL *grad_output[STATES];      /* (T, B, H): of each state after every step; NULL: none */
+    const REAL *grad_output[STATES];      /* (T, B, H): of each state after every step; NULL: none, but of the first */
     REAL *carry[STATES];                  /* (B, H): the gradient of each state between two steps */
     REAL *grad_fresh[STATES];             /* (B, H) */
     REAL *columns;                        /* (steps, B, column_row): gradients of pre-activations */
@@ -95,7 +95,7 @@ INLINE void store(REAL *to, vec value, int lanes)
 #define OF_ROW at->row * at->hidden + at->first_unit
 
 #define X(gate) READ(x + at->x + (gate) * at->hidden)
-#define STATE(k) (at->is_reset ? READ(fresh[k] + OF_ROW) : READ(state[k] + at->place))
+#define STATE(k) load(at->is_reset ? at->layer->fresh[k] + OF_ROW : at->layer->state[k] + at->place, at->lanes)
 #define NEXT(k) READ(state[k] + at->place + at->layer->rows * at->hidden)
 #define PARAM(k) READ(param[k] + at->first_unit)
 #define MASK(k) READ(mask[k] + at->t * at->layer->mask_step[k] + at->row * at->layer->mask_row[k] + at->first_unit)
@@ -114,14 +114,16 @@ INLINE void store(REAL *to, vec value, int lanes)
 /* The gradient of a new state: from the step after, by value and by product, and from the outputs. Where that step starts
    from the fresh states, theirs is what comes from it. */
 #define CARRIED(k) READ(carry[k] + OF_ROW)
-#define ARRIVED(k, gradient) (at->is_cut ? v_set(0) : (gradient))
-#define ADD_FRESH(k, gradient) if (at->is_cut) WRITE(grad_fresh[k] + OF_ROW, READ(grad_fresh[k] + OF_ROW) + (gradient))
-#define OUTPUT_GRADIENT(k) (at->layer->grad_output[k] ? READ(grad_output[k] + at->place) : v_set(0))
+#define ARRIVE(k, gradient) \
+    vec ARRIVED_##k = gradient; \
+    if (at->is_cut) WRITE(grad_fresh[k] + OF_ROW, READ(grad_fresh[k] + OF_ROW) + ARRIVED_##k), ARRIVED_##k = v_set(0)
+#define OUTPUT_GRADIENT READ(grad_output[0] + at->place)
+#define STATE_GRADIENT(k) (at->layer->grad_output[k] ? READ(grad_output[k] + at->place) : v_set(0))
 #define RETURNED(before) (at->last ? v_set(0) : SUM(before, 1, 0))
 
 INLINE int is_reset(const Layer *l, int64_t t, int64_t row)
 {
-    return l->resets && t >= 0 && t < l->steps && l->resets[t * l->rows + row];
+    return t >= 0 && t < l->steps && l->resets[t * l->rows + row];
 }
 
 INLINE At locate(const Layer *l, int64_t t, int64_t row, int64_t unit)
@@ -133,7 +135,7 @@ INLINE At locate(const Layer *l, int64_t t, int64_t row, int64_t unit)
         .x = !l->x ? 0 : (l->tokens ? l->tokens[step_row] : step_row) * GATES * H + unit,
         .slots = t * l->slot_step + row * SLOTS * H + unit,
         .columns = (step_row - l->first_step * l->rows) * l->column_row + unit,
-        .is_reset = is_reset(l, t, row), .is_cut = is_reset(l, t + 1, row),
+        .is_reset = l->resets && is_reset(l, t, row), .is_cut = l->resets && is_reset(l, t + 1, row),
     };
 }
 
