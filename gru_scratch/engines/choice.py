@@ -22,7 +22,7 @@ from gru_scratch.engines.native.library import library_of
 from gru_scratch.engines.native.tracing import NotElementwiseError
 from gru_scratch.engines.segments import by_segments
 from gru_scratch.engines.torch_private import answer_while_compiling, transformed
-from gru_scratch.engines.weights import LayerWeights
+from gru_scratch.engines.weights import LayerWeights, hidden_size_of
 
 Run: TypeAlias = Callable[..., tuple[Tensor, Any]]
 """An engine, called as :func:`gru_scratch.engines.textbook.run`."""
@@ -70,8 +70,8 @@ def run_with(
     if chosen == "builtin" and transformed():
         chosen = "textbook"
     every = every and len(state) > 1
-    if chosen == "builtin" and every:
-        chosen = "fused"  # that kernel returns the first state alone
+    if chosen == "builtin" and (every or torch.compiler.is_exporting()):
+        chosen = "fused"  # that kernel returns the first state alone, and torch.export writes its steps out
     return RUNS[chosen](cell, inputs, state, weights, params, masks, lengths, every, resets, fresh)
 
 
@@ -96,7 +96,7 @@ def facts(weights: LayerWeights, dtype: torch.dtype | None = None) -> Situation:
     """The situation of a layer, in its own dtype or in another."""
     like = weights.weight_ih
     projected = weights.weight_hr is not None
-    return Situation(dtype or like.dtype, like.device.type, weights.hidden_size, projected, may_round())
+    return Situation(dtype or like.dtype, like.device.type, hidden_size_of(weights), projected, may_round())
 
 
 @answer_while_compiling

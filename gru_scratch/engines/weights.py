@@ -27,7 +27,12 @@ class LayerWeights(NamedTuple):
     @property
     def hidden_size(self) -> int:
         """H: of the state before it is projected."""
-        return self.weight_hr.shape[1] if self.weight_hr is not None else self.weight_hh.shape[1]
+        return hidden_size_of(self)
+
+
+def hidden_size_of(weights: LayerWeights) -> int:
+    """The property, where a compiler may trace: that of PyTorch 2.10 reads none of a NamedTuple."""
+    return weights.weight_hr.shape[1] if weights.weight_hr is not None else weights.weight_hh.shape[1]
 
 
 class Gradients(NamedTuple):

@@ -28,8 +28,8 @@ span {{ border-radius: 2px; }}
 <h1>{title}</h1>
 <p>Tokens <span style="background: rgba({support}, 0.6)">for</span> the label and
 <span style="background: rgba({oppose}, 0.6)">against</span> it: by how much, to first order, the logarithm of its
-probability would fall if the token became an average one. Darkest is the largest of a text; hold the pointer over a
-token for its value.</p>
+probability would fall if the token became an average one. The strongest colour is the largest of a text; hold the
+pointer over a token for its value.</p>
 {texts}
 </body>
 </html>

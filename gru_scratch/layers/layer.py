@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Literal, TypeAlias
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.fx import Proxy
 from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
@@ -208,10 +208,8 @@ class RecurrentLayer(Runner):
         """Check the input's dtype and shape as the layers of ``torch.nn`` do, by the weights that it meets now."""
         weight = self.weight_ih_l0
         if input.dtype != weight.dtype and not is_any_autocast_enabled():
-            raise ValueError(
-                f"RNN input dtype ({input.dtype}) does not match weight dtype ({weight.dtype}). "
-                f"Convert input: input.to({weight.dtype}), or convert model: model.to({input.dtype})"
-            )
+            like = torch.empty(1, 1, 1, dtype=input.dtype, device="meta")
+            nn.RNN(1, 1, dtype=weight.dtype, device="meta").check_input(like, None)  # raises, in this version's words
         dims = 3 if batch_sizes is None else 2
         if input.dim() != dims:
             raise RuntimeError(f"input must have {dims} dimensions, got {input.dim()}")

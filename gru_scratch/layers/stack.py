@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gru_scratch.cells.base import Cell
 from gru_scratch.engines.choice import Run
-from gru_scratch.engines.weights import LayerWeights
+from gru_scratch.engines.weights import LayerWeights, hidden_size_of
 from gru_scratch.layers.dropout import keep
 from gru_scratch.layers.ragged import Ragged, Resets, flip
 
@@ -76,7 +76,7 @@ def run_stack(
         outputs = []
         for backwards, (weights, own) in enumerate(directions):
             state = cell.states(*start[len(finals)])
-            masks = cell.draw_masks((steps, batch, weights.hidden_size), training, weights.weight_hh)
+            masks = cell.draw_masks((steps, batch, hidden_size_of(weights)), training, weights.weight_hh)
             read = flip(inputs, rows) if backwards else inputs
             cleared: Any = {}
             if anew is not None:

@@ -58,13 +58,17 @@ CELLS = shipped_cells()
 
 each_cell = pytest.mark.parametrize("number", range(len(CELLS)), ids=[repr(cell) for cell in CELLS])
 each_engine = pytest.mark.parametrize("engine", ENGINES)
-each_dtype = pytest.mark.parametrize("dtype", TOLERANCE, ids=["float64", "float32"])
 each_layout = pytest.mark.parametrize("layout", LAYOUTS)
-long = pytest.mark.exhaustive  # the last depth has what these two have
-each_depth = pytest.mark.parametrize(
-    "depth",
-    [DEEP[0], pytest.param(DEEP[1], marks=long), pytest.param(DEEP[2], marks=long), DEEP[3]],
-    ids=["one", "deep", "both ways", "deep both ways"],
+DTYPES = {"float64": torch.float64, "float32": torch.float32}
+DEPTHS = dict(zip(("one", "deep", "both ways", "deep both ways"), DEEP, strict=True))
+QUICK = ("float64 one", "float64 deep both ways", "float32 deep both ways")  # the last depth has what the others have
+each_size = pytest.mark.parametrize(
+    ("dtype", "depth"),
+    [
+        pytest.param(dtype, depth, id=f"{d} {n}", marks=() if f"{d} {n}" in QUICK else pytest.mark.exhaustive)
+        for d, dtype in DTYPES.items()
+        for n, depth in DEPTHS.items()
+    ],
 )
 
 
@@ -86,9 +90,8 @@ def sizes_of(layer: Any) -> list[tuple[int, int]]:
     return [(rows, width) for width in widths]
 
 
-@each_depth
+@each_size
 @each_layout
-@each_dtype
 @each_engine
 @pytest.mark.parametrize("name", NAMESAKES)
 def test_layer_equals_its_namesake(name, engine, dtype, layout, depth):
@@ -147,9 +150,8 @@ def plainly(number: int, layout: str, depth: int) -> tuple[dict[str, torch.Tenso
     return with_gradients(*run_plain(layer, case.sequences, case.states), [*case.leaves, *layer.parameters()])
 
 
-@each_depth
+@each_size
 @each_layout
-@each_dtype
 @each_engine
 @each_cell
 def test_layer_of_any_cell_equals_the_plain_loop(number, engine, dtype, layout, depth):

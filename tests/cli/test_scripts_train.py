@@ -9,11 +9,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from support.paths import ROOT
-from support.script_runs import RunScript, train
+from support.script_runs import RunScript, start_train, train
 
 from gru_scratch.text.corpus import Text
 
@@ -238,11 +239,11 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(
     assert (status, len(out)) == (0, len("time traveller") + 5 + 1)
 
 
-def wait_for_first_checkpoint(process: subprocess.Popen[str], folder: Path) -> None:
+def wait_for_first_checkpoint(folder: Path, ended: Callable[[], bool]) -> None:
     for _ in range(600):
         if (folder / "curve.png").exists() and (folder / "sample.txt").exists():
             return
-        assert process.poll() is None, process.stderr.read() if process.stderr else ""
+        assert not ended()
         time.sleep(0.1)
     pytest.fail("the run wrote nothing within a minute")
 
@@ -250,7 +251,7 @@ def wait_for_first_checkpoint(process: subprocess.Popen[str], folder: Path) -> N
 @pytest.mark.usefixtures("signals_heard")
 def test_ctrl_c_ends_a_run_cleanly_and_keeps_what_was_learnt(in_process: RunScript, tmp_path: Path, text: Text) -> None:
     with start("train", "--text", text.path, *SMALL, "--epochs", 10**6, "--out", "run", cwd=tmp_path) as process:
-        wait_for_first_checkpoint(process, tmp_path / "run")
+        wait_for_first_checkpoint(tmp_path / "run", lambda: process.poll() is not None)
         time.sleep(1.0)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
@@ -266,10 +267,10 @@ def test_ctrl_c_ends_a_run_cleanly_and_keeps_what_was_learnt(in_process: RunScri
 
 
 def test_a_killed_run_leaves_a_folder_that_works(in_process: RunScript, tmp_path: Path, text: Text) -> None:
-    with start("train", "--text", text.path, *SMALL, "--epochs", 10**6, "--out", "run", cwd=tmp_path) as process:
-        wait_for_first_checkpoint(process, tmp_path / "run")
-        process.kill()
-        process.communicate(timeout=60)
+    process = start_train(tmp_path, "--text", text.path, *SMALL, "--epochs", 10**6, "--out", "run")
+    wait_for_first_checkpoint(tmp_path / "run", lambda: not process.is_alive())
+    process.kill()
+    process.join(60)
     status, _, err = in_process("generate", "run", "--length", 5)
     assert (status, err) == (0, "")
 

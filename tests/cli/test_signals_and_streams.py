@@ -1,4 +1,7 @@
-"""Commands on a real machine: signals that end them, and streams that are closed. Each is a process of its own."""
+"""Commands on a real machine: signals that end them, and streams that are closed. Each is a process of its own.
+
+Where its first moments matter it is started anew, elsewhere forked from one that has all imported.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,10 @@ from pathlib import Path
 
 import pytest
 from support.paths import ROOT
+from support.script_runs import start_train
 
+from gru_scratch.cells import GRUEquations
+from gru_scratch.studies.gates.words import equation
 from gru_scratch.text.corpus import Text
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has other signals, and another shell")
@@ -23,20 +29,22 @@ SMALL = ["--num-hiddens", "8", "--batch-size", "4", "--num-steps", "7", "--max-t
 
 def interrupted(number: int, made: Path, cwd: Path, *words: object) -> tuple[int, str, str]:
     """A command that gets a signal once the file `made` is there: its status, stdout and stderr."""
-    command = [sys.executable, "-m", "gru_scratch", *map(str, words)]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, cwd=cwd, stdout=pipe, stderr=pipe, text=True, env=ENVIRONMENT) as process:
-        for _ in range(1200):
-            if made.exists() or process.poll() is not None:
-                break
-            time.sleep(0.05)
-        time.sleep(0.2)  # past the making of it
-        process.send_signal(number)
-        out, err = process.communicate(timeout=60)
-    return process.returncode, out, err
+    command, *arguments = words
+    process = start_train(cwd, *arguments, script=f"{command}.py", output="out", errors="err")
+    for _ in range(1200):
+        if made.exists() or process.exitcode is not None:
+            break
+        time.sleep(0.05)
+    time.sleep(0.2)  # past the making of it
+    assert process.pid is not None
+    os.kill(process.pid, number)
+    process.join(60)
+    if process.exitcode is None:
+        process.kill()
+        pytest.fail("it goes on in spite of the signal")
+    return process.exitcode, (cwd / "out").read_text(), (cwd / "err").read_text()
 
 
-@pytest.mark.usefixtures("signals_heard")
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_a_signal_saves_and_ends_a_run_as_ctrl_c_does(tmp_path: Path, text: Text, name: str) -> None:
     endless = ["train", "--text", text.path, *SMALL, "--epochs", 10**6, "--eval-every", 1, "--out", "run"]
@@ -94,7 +102,9 @@ def test_a_signal_that_is_ignored_stays_so(tmp_path: Path) -> None:
     assert subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, check=False).returncode == 0
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(
+    "closed", [*(pytest.param(one, marks=pytest.mark.exhaustive) for one in (">&-", "2>&-")), "<&- >&- 2>&-"]
+)
 def test_a_run_with_closed_streams_comes_to_its_end(tmp_path: Path, text: Text, closed: str) -> None:
     words = f"train --text '{text.path}' {' '.join(SMALL)} --epochs 2 --out run"
     command = f"'{sys.executable}' -m gru_scratch {words} {closed}"
@@ -109,8 +119,6 @@ def test_equations_are_there_where_python_keeps_no_docstrings() -> None:
         "from gru_scratch.studies.gates.words import equation\n"
         "print(equation(GRUEquations(), 'z'))\n"
     )
-    printed = [
-        subprocess.run([sys.executable, *flags, "-c", code], env=ENVIRONMENT, capture_output=True, check=True).stdout
-        for flags in ([], ["-OO"])
-    ]
-    assert printed[0] == printed[1] != b"\n"
+    command = [sys.executable, "-OO", "-c", code]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{equation(GRUEquations(), 'z')}\n" != "\n"

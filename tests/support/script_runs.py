@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import runpy
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.process import BaseProcess
@@ -40,23 +41,33 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     return run_script
 
 
-def run_here(script: str, arguments: Sequence[str], cwd: Path, output: Path, environment: Mapping[str, str]) -> None:
-    """The script as its own process runs it; what it prints goes to a file."""
+def run_here(
+    script: str, arguments: Sequence[str], cwd: Path, outputs: tuple[Path, Path], environment: Mapping[str, str]
+) -> None:
+    """The script as its own process runs it, started from a terminal; what it prints and its errors go to files."""
     os.chdir(cwd)
     os.environ.update(environment)
-    descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    for stream in (1, 2):
-        os.dup2(descriptor, stream)
+    for stream, output in enumerate(outputs, 1):
+        os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     torch.set_num_threads(1)
     sys.argv = [script, *arguments]
     runpy.run_path(str(SCRIPTS / script), run_name="__main__")
 
 
 def start_train(
-    cwd: Path, *arguments: object, script: str = "train.py", output: str = "output.txt", **environment: str
+    cwd: Path,
+    *arguments: object,
+    script: str = "train.py",
+    output: str = "output.txt",
+    errors: str | None = None,
+    **environment: str,
 ) -> BaseProcess:
-    """A script with these arguments; what it prints is added to the file `output` in `cwd`."""
-    process = FORKS.Process(target=run_here, args=(script, list(map(str, arguments)), cwd, cwd / output, environment))
+    """A script with these arguments; what it prints is added to the files `output` and `errors`, or one, in `cwd`."""
+    outputs = cwd / output, cwd / (errors or output)
+    process = FORKS.Process(target=run_here, args=(script, list(map(str, arguments)), cwd, outputs, environment))
     process.start()
     return process
 
