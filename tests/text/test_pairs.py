@@ -90,7 +90,8 @@ def test_made_pairs_are_the_grammars_and_never_come_twice() -> None:
         english_date(day): chinese_date(day)
         for day in (pairs.FIRST_DAY + pairs.timedelta(days=k) for k in range((pairs.LAST_DAY - pairs.FIRST_DAY).days))
     }
-    assert all(pair.target == (numbers | days)[pair.source] for pair in made_pairs(400, largest=100_000))
+    known = numbers | days
+    assert all(pair.target == known[pair.source] for pair in made_pairs(400, largest=100_000))
     assert sum(pair.source.startswith("the ") for pair in made) == 1500
 
 
