@@ -34,7 +34,8 @@ Without options it is the book's: Dive into Deep Learning, chapters 8 and 9.
 
 examples:
   gru-scratch train --cell gru
-  gru-scratch train --text book.txt --max-tokens -1 --val-fraction 0.1 --minutes 10 --keep best
+  gru-scratch train --text book.txt --max-tokens -1 --minutes 10 \\
+                    --val-fraction 0.1 --keep best
   gru-scratch train --resume runs/gru --epochs 1000"""
 
 

@@ -194,6 +194,7 @@ OTHER_VALUES: dict[str, Any] = {
     "forget_bias": 1.0,
     "beta1": 0.5,
     "beta2": 0.5,
+    "reset_at": "e",
 }
 
 
