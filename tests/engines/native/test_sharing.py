@@ -9,6 +9,7 @@ import sys
 import pytest
 import torch
 from native_exam import Problem
+from support.compiler import skip_without_compiler
 
 from gru_scratch.cells import Cell, GRUEquations, LSTMEquations
 from gru_scratch.engines.native import sharing
@@ -51,6 +52,7 @@ def test_as_many_threads_as_there_is_work_for(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_forked_child_has_threads_of_its_own() -> None:
+    skip_without_compiler()
     script = """
 import os, torch
 from gru_scratch.engines.native import run
