@@ -112,7 +112,7 @@ def train_language_model(d2l: Package, make_rnn: Callable[[Package, int], Any], 
     model = (d2l.RNNLMScratch if scratch else d2l.RNNLM)(make_rnn(d2l, len(data.vocab)), len(data.vocab), lr=2)
     if not scratch:
         model.plot_train_per_epoch = 5
-    trainer = d2l.Trainer(max_epochs=3, gradient_clip_val=1)  # at this rate each epoch makes rounding ten times as large
+    trainer = d2l.Trainer(max_epochs=3, gradient_clip_val=1)  # each epoch makes rounding ten times as large
     trainer.fit(model, data)
     counts = [trainer.epoch, trainer.train_batch_idx, trainer.val_batch_idx, trainer.num_train_batches]
     texts = [model.predict(prefix, 15, data.vocab, d2l.try_gpu()) for prefix in ("it has", "1 é")]
