@@ -70,8 +70,9 @@ def run_with(
     if chosen == "builtin" and transformed():
         chosen = "textbook"
     every = every and len(state) > 1
-    if chosen == "builtin" and (every or torch.compiler.is_exporting()):
-        chosen = "fused"  # that kernel returns the first state alone, and torch.export writes its steps out
+    traced = torch.compiler.is_exporting() or (torch.compiler.is_compiling() and not inputs.is_cuda)
+    if chosen == "builtin" and (every or traced):
+        chosen = "fused"  # that kernel returns the first state alone, and PyTorch compiles no derivative of it on a CPU
     return RUNS[chosen](cell, inputs, state, weights, params, masks, lengths, every, resets, fresh)
 
 

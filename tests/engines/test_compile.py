@@ -87,6 +87,7 @@ def test_a_model_is_one_graph_with_the_values_and_gradients_of_eager(make, token
 
 
 def test_the_default_compiler_makes_it_as_well():
+    skip_without_compiler()
     model = Model(GRU(VOCAB, HIDDEN))
     compiled = torch.compile(model, fullgraph=True)
     compare(model, compiled, torch.randn(5, 3, VOCAB, requires_grad=True))
