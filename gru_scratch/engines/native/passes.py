@@ -10,7 +10,7 @@ A value of one pass that a later one reads is kept in a slot, or computed once m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from gru_scratch.cells.recurrence import Product
@@ -152,12 +152,13 @@ def _settle(value: Node, level: dict[Node, int]) -> int:
 
 
 def _crossing(
-    ends: Iterable[Node], stored: Mapping[Node, int], level: Mapping[Node, int], free: Callable[[Node], bool]
+    ends: Sequence[Node], stored: Mapping[Node, int], level: Mapping[Node, int], free: Callable[[Node], bool]
 ) -> list[Node]:
-    """What must be kept for a later pass, beside what is ``stored`` anyway."""
+    """What must be kept for a later pass, beside what is ``stored`` anyway. From the last pass on, since what is kept
+    for it may itself need what an earlier pass computed."""
     found: dict[Node, None] = {}
-    for k in range(1, 1 + max(level.values())):
-        late = [end for end in ends if level[end] == k]
+    for k in range(max(level.values()), 0, -1):
+        late = [end for end in (*ends, *found) if level[end] == k]
         early = {n for n in in_order(late) if level[n] < k}
         read = [n for n in in_order(late, early) if n in early]
         before = {n for n, at in stored.items() if at < k}.union(found)
