@@ -202,6 +202,9 @@ INLINE void multiply_once(const int R, const int W, int64_t k, const Rows *rows,
     }
 }
 
+#define LINE (64 / (int)sizeof(REAL)) /* numbers that come into the cache together */
+#define AHEAD 8                       /* how many k before they are multiplied weights are asked for: they may be far */
+
 /* sums[r][w] = packed[0][w] + the sum over k of rows[r][k] * packed[1 + k][w], for R rows and W vectors. Where these are
    few, the k are shared out among several sums, so that an addition need not wait for the one before. */
 INLINE void multiply_tile(const int R, const int W, int64_t K, const Rows *rows, const REAL *packed, vec *sums)
@@ -214,7 +217,10 @@ INLINE void multiply_tile(const int R, const int W, int64_t K, const Rows *rows,
     int64_t k = 0;
     packed += W * V;
     for (; k + parts <= K; k += parts, packed += parts * W * V)
-        for (int p = 0; p < parts; p++) multiply_once(R, W, k + p, rows, packed + p * W * V, sum[p]);
+        for (int p = 0; p < parts; p++) {
+            for (int i = 0; i < W * V; i += LINE) __builtin_prefetch(packed + (AHEAD + p) * W * V + i);
+            multiply_once(R, W, k + p, rows, packed + p * W * V, sum[p]);
+        }
     for (; parts > 1 && k < K; k++, packed += W * V) multiply_once(R, W, k, rows, packed, sum[0]);
     for (int i = 0; i < R * W; i++) {
         for (int p = 1; p < parts; p++) sum[0][i] += sum[p][i];

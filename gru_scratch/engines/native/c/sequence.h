@@ -1,7 +1,7 @@
 /* A cell over time, and what Python calls. A thread takes its rows of the batch through all steps; rows never meet, so
    no thread waits for another. Few rows at a time, so that what a step writes is still in a near cache in the next. */
 
-#define NEAR_BYTES 65536 /* of one state of the rows that go through time together */
+#define NEAR_BYTES 131072 /* of one state of the rows that go through time together */
 
 static inline int64_t rows_together(const Layer *l)
 {
@@ -112,15 +112,17 @@ void pack_forward(const REAL *weight, const REAL *bias, int64_t hidden, REAL *co
     for (int p = 0; p < PRODUCTS; p++) {
         REAL *to = packed[p];
         const int units = products[p].units, gates = products[p].gates;
-        for (int64_t first = 0; gates && first < hidden; first += units * V, to += (hidden + 1) * units * gates * V)
-            for (int column = 0; column < units * gates * V; column++) {
-                const int64_t gate = products[p].rows[column / V % gates];
-                const int64_t unit = first + column / V / gates * V + column % V;
-                const REAL *from = weight + (gate * hidden + unit) * hidden;
-                const int there = unit < hidden;
-                to[column] = there && bias ? bias[gate * hidden + unit] : 0;
-                for (int64_t k = 0; k < hidden; k++) to[(k + 1) * units * gates * V + column] = there ? from[k] : 0;
-            }
+        const int64_t width = units * gates * V;
+        for (int64_t first = 0; gates && first < hidden; first += units * V, to += (hidden + 1) * width)
+            for (int64_t begin = -1; begin < hidden; begin += LINE) /* few k at a time: what is written stays near */
+                for (int column = 0; column < width; column++) {
+                    const int64_t gate = products[p].rows[column / V % gates];
+                    const int64_t unit = first + column / V / gates * V + column % V, row = gate * hidden + unit;
+                    const int there = unit < hidden;
+                    if (begin < 0) to[column] = there && bias ? bias[row] : 0;
+                    for (int64_t k = LARGER(0, begin); k < SMALLER(begin + LINE, hidden); k++)
+                        to[(k + 1) * width + column] = there ? weight[row * hidden + k] : 0;
+                }
     }
 }
 
