@@ -186,16 +186,18 @@ def is_any_autocast_enabled() -> bool:
 
 
 @functools.cache
-def openmp() -> tuple[Any, Any, Any] | None:
-    """OpenMP as PyTorch's operators use it: the function that runs another on several threads, and those that a thread
-    asks for its number and for how many they are. None where PyTorch has other threads, or the library no such name."""
+def openmp() -> tuple[ctypes.c_void_p, ...] | None:
+    """Pointers to OpenMP as PyTorch's operators use it: to the function that runs another on several threads, and those
+    that a thread asks for its number and for how many they are. None where PyTorch has other threads, or the library no
+    such name."""
     if not has("torch._C.__file__"):
         return None
     code = ctypes.CDLL(NAMES["torch._C.__file__"])
     try:
-        return code.GOMP_parallel, code.omp_get_thread_num, code.omp_get_num_threads
+        functions = code.GOMP_parallel, code.omp_get_thread_num, code.omp_get_num_threads
     except AttributeError:
         return None
+    return tuple(ctypes.cast(function, ctypes.c_void_p) for function in functions)
 
 
 def assert_in_graph(condition: Tensor, message: str) -> None:

@@ -20,6 +20,9 @@ from gru_scratch.engines.torch_private import openmp
 WORTH_SHARING = 2**20
 """So many multiplications are some ten microseconds' work."""
 
+ROWS_OF_A_TILE = 6
+"""Fewer rows take as long as so many, since the weights must be read for them all the same."""
+
 WORTH_MEETING = 2**15
 """So many in a step, and threads that share its units need not wait longer than they work."""
 
@@ -48,8 +51,9 @@ def thread_count(rows: int, steps: int, multiplications: int) -> int:
     Args:
         multiplications: of one row in one step.
     """
-    count = min(torch.get_num_threads(), rows * steps * multiplications // WORTH_SHARING)
-    together = count if rows * multiplications >= WORTH_MEETING and steps > 1 else rows
+    work = max(rows, ROWS_OF_A_TILE) * steps * multiplications
+    count = min(torch.get_num_threads(), work // WORTH_SHARING)
+    together = count if rows * multiplications >= WORTH_MEETING else rows
     return max(1, min(count, max(rows, together)))
 
 
@@ -70,7 +74,7 @@ def run(code: ctypes.CDLL, name: str, layers: Sequence[Any], how: int = 0) -> No
         ends = [rows * k // parts for k in range(parts + 1)]
         _run_on_new_threads([partial(work, layers[k], ends[k], ends[k + 1], how) for k in range(parts)])
     else:
-        parallel, *numbers = (ctypes.cast(f, _Pointer) for f in names)
+        parallel, *numbers = names
         pointers = (_Pointer * len(layers))(*(ctypes.addressof(layer) for layer in layers))
         job = Job(ctypes.cast(work, _Pointer), pointers, len(layers), how, *numbers)
         code.share(ctypes.byref(job), parallel)

@@ -45,6 +45,7 @@ def test_as_many_threads_as_there_is_work_for(monkeypatch: pytest.MonkeyPatch) -
     assert sharing.thread_count(32, 35, large) == 8
     assert sharing.thread_count(1, 512, large) == 8, "of the units"
     assert sharing.thread_count(1, 1, large) == 1, "one step of one row"
+    assert sharing.thread_count(1, 1, 4 * 512 * 512) == 6, "the same, of weights that are large for one core"
     assert sharing.thread_count(3, 300, 4 * 16 * 16) == 1, "too little for any"
     assert sharing.thread_count(3, 100_000, 4 * 16 * 16) == 3, "too little in a step to meet after it"
     assert sharing.thread_count(0, 35, large) == 1
