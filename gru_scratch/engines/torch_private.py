@@ -9,17 +9,15 @@ from __future__ import annotations
 import ctypes
 import functools
 import importlib
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder
-from types import ModuleType
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
+
+from gru_scratch.engines.when_imported import when_imported
 
 TRACER = "torch._dynamo.variables.builder"
 
@@ -271,8 +269,7 @@ def compiled_graphs() -> int | None:
 
 
 def unrolling() -> AbstractContextManager[Any]:
-    """In it ``torch.compile`` unrolls the layers of ``torch.nn`` over time. Without the name it leaves them as they
-    are."""
+    """In it ``torch.compile`` unrolls the layers of ``torch.nn`` over time. Without the name it leaves them alone."""
     config = _look_up("torch._dynamo.config")
     return config.patch(allow_rnn=True) if hasattr(config, "allow_rnn") else nullcontext()
 
@@ -285,32 +282,7 @@ def let_the_compiler_into(kind: type) -> None:
     ``torch.nn`` as well: so it is put on only while one of ours is looked at. Where the tracer has changed its form
     nothing is done, and ``torch.compile`` leaves the layers as they are.
     """
-    if TRACER in sys.modules:
-        _teach(sys.modules[TRACER], kind)
-    else:  # importing it takes a second or two, so it is taught when PyTorch imports it
-        sys.meta_path.insert(0, _WhenImported(kind))
-
-
-class _WhenImported(MetaPathFinder):
-    def __init__(self, kind: type) -> None:
-        self.kind = kind
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        if fullname != TRACER:
-            return None
-        sys.meta_path.remove(self)
-        spec = PathFinder.find_spec(fullname, path, target)
-        if spec is not None and spec.loader is not None:
-            load = spec.loader.exec_module
-
-            def load_and_teach(module: ModuleType) -> None:
-                load(module)
-                _teach(module, self.kind)
-
-            spec.loader.exec_module = load_and_teach  # type: ignore[method-assign]
-        return spec
+    when_imported(TRACER, lambda tracer: _teach(tracer, kind))  # importing it now would take a second or two
 
 
 def _teach(tracer: Any, kind: type) -> None:
