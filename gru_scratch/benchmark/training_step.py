@@ -38,7 +38,7 @@ class TrainingStep:
     """One program's step on one minibatch. The parameters are not changed, so that all steps are the same.
 
     Args:
-        scores: the forward pass, → (T * B, V).
+        loss: the forward pass, → the mean cross-entropy.
         batch: the minibatch.
         parameters: what gradients are taken with respect to, besides the input if it requires one.
         gradients: these gradients, once they are there, under the names of `RNNModel`.
@@ -49,18 +49,18 @@ class TrainingStep:
 
     def __init__(
         self,
-        scores: Callable[[], Tensor],
+        loss: Callable[[], Tensor],
         batch: Batch,
         parameters: Sequence[Tensor],
         gradients: Callable[[], dict[str, Tensor]],
     ) -> None:
-        self._scores, self._batch, self._gradients = scores, batch, gradients
+        self._loss, self._batch, self._gradients = loss, batch, gradients
         self._parameters = [*parameters, batch.X]
 
     def __call__(self) -> Tensor:
         """Run it; the loss."""
         self.clear()
-        loss = F.cross_entropy(self._scores(), self._batch.y)
+        loss = self._loss()
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
@@ -83,34 +83,38 @@ class TrainingStep:
 class DenseModel(RNNModel):
     """`RNNModel` for a layer with `batch_first`, on (B, T, D) numbers instead of tokens."""
 
-    def forward(self, inputs: Tensor, state: object) -> tuple[Tensor, object]:
+    def forward(self, inputs: Tensor, state: object, targets: Tensor | None = None) -> tuple[Tensor, object]:
         Y, state = self.rnn(inputs, state)  # (B, T, H)
-        return self.linear(Y.transpose(0, 1).reshape(-1, Y.shape[-1])), state
+        rows = Y.transpose(0, 1).reshape(-1, Y.shape[-1])
+        return self.linear(rows) if targets is None else self.cross_entropy(rows, targets), state
 
 
 def step_of_module(model: RNNModel, batch: Batch, compiled: Callable[..., tuple[Tensor, object]]) -> TrainingStep:
     """The step of a module; `compiled` is the module itself, or `torch.compile` of it."""
     batch_size, device = len(batch.X), batch.X.device
 
-    def scores() -> Tensor:
-        return compiled(batch.X, model.begin_state(device=device, batch_size=batch_size))[0]
+    def loss() -> Tensor:
+        state = model.begin_state(device=device, batch_size=batch_size)
+        if compiled is model:
+            return model(batch.X, state, batch.y)[0]  # type: ignore[no-any-return]
+        return F.cross_entropy(compiled(batch.X, state)[0], batch.y)
 
     def gradients() -> dict[str, Tensor]:
         return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
 
-    return TrainingStep(scores, batch, list(model.parameters()), gradients)
+    return TrainingStep(loss, batch, list(model.parameters()), gradients)
 
 
 def step_of_functions(cell: str, model: Any, batch: Batch) -> TrainingStep:
     """The step of an `RNNModelScratch`; `cell` as `scratch_to_torch` names it."""
     X, params, dense = batch.X, list(model.params), batch.X.is_floating_point()
 
-    def scores() -> Tensor:
+    def loss() -> Tensor:
         state = model.begin_state(len(X), X.device)
-        found = model.forward_fn(X.transpose(0, 1), state, params) if dense else model(X, state)
-        return found[0]  # type: ignore[no-any-return]
+        scores, _ = model.forward_fn(X.transpose(0, 1), state, params) if dense else model(X, state)
+        return F.cross_entropy(scores, batch.y)
 
-    return TrainingStep(scores, batch, params, lambda: _torch_names(cell, params))
+    return TrainingStep(loss, batch, params, lambda: _torch_names(cell, params))
 
 
 def _torch_names(cell: str, params: Sequence[Tensor]) -> dict[str, Tensor]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gru_scratch.engines.native.scores import mean_cross_entropy
 from gru_scratch.layers.dropout import DropoutMasks, dropout
 from gru_scratch.layers.layer import RecurrentLayer
 from gru_scratch.scratch import gru, lstm, rnn
@@ -119,7 +120,8 @@ class RNNModel(nn.Module):
                 )
             self.linear.weight = self.embedding.weight
 
-    def forward(self, inputs: Tensor, state: Any) -> tuple[Tensor, Any]:
+    def forward(self, inputs: Tensor, state: Any, targets: Tensor | None = None) -> tuple[Tensor, Any]:
+        """Scores and the next state; with `targets`, the tokens that follow (T * B,), the mean cross-entropy and it."""
         batch_first = self.rnn.batch_first
         X = inputs.long() if batch_first else inputs.T.long()
         resets = {} if self.reset_at is None else {"resets": X.eq(self.reset_at)}
@@ -131,7 +133,17 @@ class RNNModel(nn.Module):
         if batch_first:
             Y = Y.transpose(0, 1)
         Y = dropout(Y, self.dropout, self.training, self.dropout_masks)
-        return self.linear(Y.reshape(-1, Y.shape[-1])), state
+        rows = Y.reshape(-1, Y.shape[-1])
+        return self.linear(rows) if targets is None else self.cross_entropy(rows, targets), state
+
+    def cross_entropy(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The mean over `targets` (N,) of the cross-entropy of the scores of the layer's outputs (N, directions * H).
+
+        Where the layer runs in native code, so does this.
+        """
+        if getattr(self.rnn, "engine", None) == "native":
+            return mean_cross_entropy(outputs, self.linear.weight, self.linear.bias, targets)
+        return F.cross_entropy(self.linear(outputs), targets)
 
     def begin_state(self, device: Device = None, batch_size: int = 1) -> Any:
         """The initial state: zeros, in the form and dtype of the layer's state."""

@@ -110,24 +110,13 @@ def updates(
 
     Raises NotFiniteError before an update with a loss or gradient that is not finite: the parameters are unchanged.
     """
-    for batch in batches:
-        mean, count, state = batch_loss(net, batch, loss, device, state if carry_state else None)
-        made = make_update(mean, count, updater, lambda: grad_clipping(net, clip))  # type: ignore[arg-type]  # it has parameters
-        yield Update(made.summed_loss, count, made.norm, state)
-
-
-def batch_loss(
-    net: CharModel, batch: Batch, loss: Loss, device: torch.device, state: State = None
-) -> tuple[Tensor, int, State]:
-    """The mean loss of a batch, the number of its tokens, and the state after it.
-
-    It starts from `state`, detached from its graph, or without one from the zero state.
-    """
-    X, Y = batch
-    state = net.begin_state(batch_size=X.shape[0], device=device) if state is None else detached(state)
-    y = Y.T.reshape(-1).to(device)  # (T * B,), time first, as the logits
-    y_hat, state = net(X.to(device), state)
-    return loss(y_hat, y.long()).mean(), y.numel(), state
+    for X, Y in batches:
+        goes_on = carry_state and state is not None
+        state = detached(state) if goes_on else net.begin_state(batch_size=X.shape[0], device=device)
+        y_hat, state = net(X.to(device), state)
+        mean = loss(y_hat, Y.T.reshape(-1).to(device).long()).mean()  # (T * B,), time first, as the scores
+        made = make_update(mean, Y.numel(), updater, lambda: grad_clipping(net, clip))  # type: ignore[arg-type]  # it has parameters
+        yield Update(made.summed_loss, Y.numel(), made.norm, state)
 
 
 def train_epoch(

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 from gru_scratch.cells import CellFile
-from gru_scratch.models.language import RNNModelScratch
+from gru_scratch.models.language import RNNModel, RNNModelScratch
 from gru_scratch.text.batches import Batch, Epoch, SequenceLoader
 from gru_scratch.text.reading import absolute, shown
 from gru_scratch.training.build import Model, get_weights, set_weights, state_from_rows, state_to_rows
@@ -24,7 +24,7 @@ from gru_scratch.training.data import RunText
 from gru_scratch.training.engine import settle_engine
 from gru_scratch.training.evaluate import evaluate
 from gru_scratch.training.hardware import check_memory
-from gru_scratch.training.loop import batch_loss, detached, perplexity
+from gru_scratch.training.loop import detached, perplexity
 from gru_scratch.training.options import to_plain
 from gru_scratch.training.processes import ONE_PROCESS, Processes
 from gru_scratch.training.task import BatchLoss, Carried, Evaluation
@@ -77,7 +77,6 @@ class TextTask:
             self.forward = ForwardModel(
                 model, device, bfloat16=bfloat16, compile=config.compile, wrap=distributed(model, device)
             )
-        self.mean_loss = MeanLoss(processes)
 
     @property
     def title(self) -> str:
@@ -88,12 +87,23 @@ class TextTask:
         return self.loader.epoch(generator)
 
     def loss(self, batch: Batch, carried: Carried) -> BatchLoss:
-        X, Y = batch
-        own = self.processes.own_rows(X), self.processes.own_rows(Y)
+        X, Y = (self.processes.own_rows(tokens).to(self.device) for tokens in batch)
         state = state_from_rows(self.model, carried) if self.carries_state else None
-        mean, count, state = batch_loss(self.forward, own, self.mean_loss, self.device, state)
+        if state is None:
+            state = self.model.begin_state(batch_size=len(X), device=self.device)
+        loss, state = self.forward.loss(X, state, Y.T.reshape(-1).long())
         left = state_to_rows(detached(state)) if self.carries_state else ()
-        return BatchLoss(mean, count * self.processes.count, left)
+        return BatchLoss(self._mean(loss), Y.numel() * self.processes.count, left)
+
+    def _mean(self, loss: Tensor) -> Tensor:
+        """Of the parts of a batch that the processes have: the same value in all.
+
+        Its gradient is that of the process's own part; DistributedDataParallel averages these.
+        """
+        if self.processes.count == 1:
+            return loss
+        (total,) = self.processes.add([float(loss.detach())])
+        return loss + (total / self.processes.count - loss.detach())
 
     def evaluate(self) -> Evaluation | None:
         if not len(self.text.held_out):
@@ -190,6 +200,14 @@ class ForwardModel:
             y_hat, state = self.call(X, state)
         return y_hat.float(), state
 
+    def loss(self, X: Tensor, state: Any, targets: Tensor) -> tuple[Tensor, Any]:
+        """The mean cross-entropy of the scores against the tokens that follow, (T * B,), and the next state."""
+        if self.call is self.model and isinstance(self.model, RNNModel) and not self.bfloat16:
+            found: tuple[Tensor, Any] = self.model(X, state, targets)
+            return found
+        y_hat, state = self(X, state)
+        return F.cross_entropy(y_hat, targets), state
+
     def begin_state(self, *, batch_size: int, device: torch.device) -> Any:
         return self.model.begin_state(batch_size=batch_size, device=device)
 
@@ -211,20 +229,3 @@ class ScratchModule(nn.Module):
 
     def forward(self, X: Tensor, state: Any) -> tuple[Tensor, Any]:
         return self.model(X, state)
-
-
-class MeanLoss:
-    """Mean cross-entropy of a global batch, of which each process has a part: the same value in all processes.
-
-    Its gradient is that of the process's own part; DistributedDataParallel averages these.
-    """
-
-    def __init__(self, processes: Processes) -> None:
-        self.processes = processes
-
-    def __call__(self, y_hat: Tensor, y: Tensor) -> Tensor:
-        loss = F.cross_entropy(y_hat, y)
-        if self.processes.count == 1:
-            return loss
-        (total,) = self.processes.add([float(loss.detach())])
-        return loss + (total / self.processes.count - loss.detach())

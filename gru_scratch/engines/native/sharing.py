@@ -30,11 +30,12 @@ _Number, _Pointer = ctypes.c_int64, ctypes.c_void_p
 
 
 class Job(ctypes.Structure):
-    """``Job`` of the header ``sequence.h``."""
+    """``Job`` of the header ``share.h``."""
 
     _fields_ = (
         ("work", _Pointer),
         ("layers", ctypes.POINTER(_Pointer)),
+        ("rows", _Number),
         ("parts", _Number),
         ("how", _Number),
         ("thread", _Pointer),
@@ -76,7 +77,7 @@ def run(code: ctypes.CDLL, name: str, layers: Sequence[Any], how: int = 0) -> No
     else:
         parallel, *numbers = names
         pointers = (_Pointer * len(layers))(*(ctypes.addressof(layer) for layer in layers))
-        job = Job(ctypes.cast(work, _Pointer), pointers, len(layers), how, *numbers)
+        job = Job(ctypes.cast(work, _Pointer), pointers, rows, len(layers), how, *numbers)
         code.share(ctypes.byref(job), parallel)
 
 

@@ -4,17 +4,7 @@
 
    Legend: T steps, B rows of the batch, H units, V lanes of a vector. */
 
-#if defined(_WIN32)
-#define YIELD()
-#else
-#include <sched.h>
-#define YIELD() sched_yield()
-#endif
-#if defined(__x86_64__)
-#define PAUSE() __builtin_ia32_pause()
-#else
-#define PAUSE()
-#endif
+#include "share.h"
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -28,12 +18,6 @@
 #define LARGER(a, b) ((a) > (b) ? (a) : (b))
 #define UNITS(gates) LARGER(1, SUMS / 6 / (gates))                               /* vectors of units in a tile */
 #define ROWS(gates) LARGER(1, SMALLER(8, SUMS / ((gates) * UNITS(gates))))       /* rows in a tile */
-
-/* Where threads that share units wait for one another at the end of each pass. */
-typedef struct {
-    int64_t threads, arrived, round;
-    int64_t late, alone;                  /* whether one kept the others waiting; hence the first goes on without them */
-} Meeting;
 
 typedef struct {
     int64_t steps, rows, hidden;
@@ -283,26 +267,6 @@ INLINE void no_product(const Layer *l, int64_t t, int64_t row, int count, int64_
 
 /* For the last units of a row, whose number of lanes is not known to the compiler. */
 static __attribute__((noinline)) void evaluate_some(const At *at, Equations *equations) { equations(at); }
-
-#define WAIT 2000 /* some ten microseconds: on a quiet machine the others are there sooner */
-
-/* Waits for the other threads, which have their part of what the next pass reads. On a busy machine one of them may be
-   without a core for milliseconds, at every meeting: after the first such wait they part, all at the same meeting. */
-static void meet(Meeting *m)
-{
-    const int64_t round = __atomic_load_n(&m->round, __ATOMIC_RELAXED);
-    if (__atomic_add_fetch(&m->arrived, 1, __ATOMIC_ACQ_REL) == m->threads) {
-        m->arrived = 0;
-        m->alone = __atomic_load_n(&m->late, __ATOMIC_RELAXED);
-        __atomic_store_n(&m->round, round + 1, __ATOMIC_RELEASE);
-        return;
-    }
-    for (int waited = 0; __atomic_load_n(&m->round, __ATOMIC_ACQUIRE) == round; waited += waited < WAIT) {
-        if (waited < WAIT) { PAUSE(); continue; }
-        __atomic_store_n(&m->late, 1, __ATOMIC_RELAXED);
-        YIELD();
-    }
-}
 
 /* sums has room for all products of a tile; gates: of the widest of them. */
 INLINE void pass(const Layer *l, int64_t t, int64_t first, int64_t end, int keep, int last, const int gates,

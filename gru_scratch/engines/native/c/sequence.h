@@ -62,37 +62,19 @@ void backward(const Layer *l, int64_t first, int64_t end, int64_t stop)
     }
 }
 
-/* Work shared out among the threads of an OpenMP library that is loaded: PyTorch's, which for a while after its last work
-   still spin on the cores that threads of our own would need. Rows are shared; or units, where rows are too few. */
-typedef struct {
-    void (*work)(const Layer *l, int64_t first, int64_t end, int64_t how);
-    const Layer *const *layers;           /* one for each part */
-    int64_t parts, how;
-    int (*thread)(void), (*threads)(void);
-    Meeting meeting;                      /* all zero */
-} Job;
-
-static void part_of_rows(void *data)
-{
-    const Job *job = data;
-    for (int64_t k = job->thread(); k < job->parts; k += job->threads()) {
-        const Layer *l = job->layers[k];
-        job->work(l, l->rows * k / job->parts, l->rows * (k + 1) / job->parts, job->how);
-    }
-}
-
 static void part_of_units(void *data)
 {
     Job *job = data;
-    Layer mine = *job->layers[0];
+    Layer mine = *(const Layer *)job->layers[0];
     __atomic_store_n(&job->meeting.threads, job->threads(), __ATOMIC_RELAXED); /* the same from each */
     mine.part = job->thread(), mine.meeting = &job->meeting;
     job->work(&mine, 0, mine.rows, job->how);
 }
 
-void share(Job *job, void (*parallel)(void (*)(void *), void *, unsigned, unsigned))
+/* Threads share rows; or units, where rows are too few. */
+void share(Job *job, Parallel *parallel)
 {
-    parallel(job->parts > job->layers[0]->rows ? part_of_units : part_of_rows, job, job->parts, 0);
+    parallel(job->parts > job->rows ? part_of_units : part_of_rows, job, job->parts, 0);
 }
 
 /* How many numbers the packed weights of each product take: forward and backward. */
