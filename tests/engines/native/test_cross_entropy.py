@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -49,6 +51,15 @@ def test_values_and_gradients(rows: int, hidden: int, vocab: int, dtype: torch.d
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scores, "thread_count", lambda *sizes: threads)
         check(problem(rows, hidden, vocab, dtype), torch.randint(vocab, (rows,)))
+
+
+@pytest.mark.parametrize("vector_bytes", [16, 32, 64])
+def test_every_width_of_a_vector(vector_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scores, "load", partial(scores.load, flags=(f"-DVECTOR_BYTES={vector_bytes}",)))
+    monkeypatch.setattr(scores, "_code", scores._code.__wrapped__)
+    for vocab in (1, 3, 4, 5, 17, 28, 33):
+        check(problem(6, 4, vocab), torch.randint(vocab, (6,)))
+        check(problem(6, 4, vocab, torch.float32), torch.randint(vocab, (6,)))
 
 
 def test_more_rows_than_one_thread_takes() -> None:
