@@ -214,6 +214,19 @@ class OneVectorTwoGates(Cell):
         return OneState((1 - k) * state.h + k * n), {"f": f, "n": n, "k": k}
 
 
+class Chain(Cell):
+    """Vectors computed one from another and each from the state, too: backward, every pass adds to its gradient."""
+
+    gates = ("a", "b", "c")
+    states = OneState
+
+    def step(self, x: PreActivations, W: RecurrentWeights, state: State, **params: Tensor) -> tuple[State, Gates]:
+        first = torch.tanh(state.h)
+        second = torch.tanh(x.a + W.a(first)) + state.h
+        third = torch.tanh(x.b + W.b(second)) + state.h
+        return OneState(torch.tanh(x.c + W.c(third)) - state.h), {}
+
+
 class InputAlone(Cell):
     """No gate multiplies the state: the layer has no recurrent weights."""
 
@@ -251,6 +264,7 @@ CELLS: list[Cell] = [
     Constant(),
     ManyProducts(),
     OneVectorTwoGates(),
+    Chain(),
     InputAlone(),
     LayerNormManyProducts(),
     MGUByAutograd(),
