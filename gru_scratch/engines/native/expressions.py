@@ -92,8 +92,10 @@ def mul(a: Node, b: Node) -> Node:
     """a * b"""
     if a is ONE or b is ONE:
         return a if b is ONE else b
-    if a.op == "neg" or b.op == "neg":
-        return neg(mul(a.args[0] if a.op == "neg" else a, b.args[0] if b.op == "neg" else b))
+    if a.op == "neg":
+        return neg(mul(a.args[0], b))
+    if b.op == "neg":
+        return neg(mul(a, b.args[0]))
     return _fold("mul", a, b)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 import random
 from collections import namedtuple
 from collections.abc import Callable
+from itertools import product
 from typing import Any, NamedTuple
 
 import pytest
@@ -15,6 +17,7 @@ from torch.nn import functional as F
 
 from gru_scratch.cells import Cell, GRUEquations, Param, make_cell
 from gru_scratch.engines.choice import native_refusal
+from gru_scratch.engines.native.expressions import ONE, ZERO, Node, add, div, leaf, mul, neg, number, sub
 from gru_scratch.engines.native.source import native_source
 from gru_scratch.engines.native.tracing import NotElementwiseError, trace
 
@@ -68,12 +71,40 @@ FUNCTIONS: tuple[Step, ...] = (
     lambda a, b, s: torch.rsqrt(1 + a * a) + (2 + torch.sin(b)) ** s + (1 + s * s) ** 1.5 + torch.pow(a, 2),
     lambda a, b, s: 3 - a + 1 / (2 + s * s) + torch.sub(a, b, alpha=2) + torch.ones_like(s) - 2.5**b,
     lambda a, b, s: torch.expm1(a) + torch.addcdiv(s, a, 2 + b * b) + b.reciprocal() * b * b + torch.neg(s),
+    lambda a, b, s: (-a) * (-b) - (-s) * b + torch.square(-s) / (-2 - b * b) - a * -s,
 )
 MANY = namedtuple("Many", [f"s{i}" for i in range(len(FUNCTIONS))])
 
 
 def test_operations_and_their_derivatives() -> None:
     Problem(ManyLines(FUNCTIONS)).check()
+
+
+READ = {leaf("x", "a"): 0.7, leaf("x", "b"): -1.3}
+OPERANDS = (*READ, *map(neg, READ), ZERO, ONE, number(-1), number(2.5))
+PLAIN: dict[str, Step] = {
+    "add": operator.add,
+    "sub": operator.sub,
+    "mul": operator.mul,
+    "div": operator.truediv,
+    "neg": operator.neg,
+}
+
+
+def value_of(expression: Node) -> float:
+    if expression in READ:
+        return READ[expression]
+    return PLAIN[expression.op](*map(value_of, expression.args)) if expression.args else float(expression.name)
+
+
+@pytest.mark.parametrize("make", [add, sub, mul, div], ids=lambda make: make.__name__)
+def test_a_simplified_expression_has_the_same_value(make: Callable[[Node, Node], Node]) -> None:
+    for a, b in product(OPERANDS, repeat=2):
+        if b is ZERO and make is div:
+            continue
+        expected = PLAIN[make.__name__](value_of(a), value_of(b))
+        assert value_of(make(a, b)) == pytest.approx(expected), (a, b)
+        assert value_of(neg(make(a, b))) == pytest.approx(-expected), (a, b)
 
 
 def test_a_parameter_may_be_one_number() -> None:
