@@ -214,6 +214,17 @@ class OneVectorTwoGates(Cell):
         return OneState((1 - k) * state.h + k * n), {"f": f, "n": n, "k": k}
 
 
+class OldAndNew(Cell):
+    """A new state is multiplied, and the old one read after it."""
+
+    gates = ("a", "b")
+    states = TwoStates
+
+    def step(self, x: PreActivations, W: RecurrentWeights, state: State, **params: Tensor) -> tuple[State, Gates]:
+        m = torch.tanh(x.a + W.a(state.h))
+        return TwoStates(torch.tanh(x.b + W.b(m) - state.m), m), {}
+
+
 class Chain(Cell):
     """Vectors computed one from another and each from the state, too: backward, every pass adds to its gradient."""
 
@@ -264,6 +275,7 @@ CELLS: list[Cell] = [
     Constant(),
     ManyProducts(),
     OneVectorTwoGates(),
+    OldAndNew(),
     Chain(),
     InputAlone(),
     LayerNormManyProducts(),

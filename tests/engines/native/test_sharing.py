@@ -10,9 +10,12 @@ import pytest
 import torch
 from native_exam import Problem
 from support.compiler import skip_without_compiler
+from support.sample_cells import OldAndNew
+from torch import Tensor
 
 from gru_scratch.cells import Cell, GRUEquations, LSTMEquations
 from gru_scratch.engines.native import sharing
+from gru_scratch.engines.native.steps import Steps
 
 
 def values(monkeypatch: pytest.MonkeyPatch, problem: Problem, threads: int) -> dict[str, torch.Tensor]:
@@ -28,6 +31,25 @@ def test_units_are_shared_where_rows_are_few(cell: Cell, batch: int, monkeypatch
     problem = Problem(cell, steps=40, batch=batch, hidden_size=100)
     alone, together = values(monkeypatch, problem, 1), values(monkeypatch, problem, 4)
     assert all(torch.equal(alone[name], value) for name, value in together.items())
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_single_steps_whose_units_are_shared(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that is done does not put the new states in place of the old while another still reads these."""
+    skip_without_compiler()
+    problem, x = Problem(OldAndNew(), batch=batch, hidden_size=200), torch.zeros(batch, 400, dtype=torch.float64)
+
+    def states_after(steps: int, threads: int) -> Tensor:
+        monkeypatch.setattr("gru_scratch.engines.native.steps.thread_count", lambda *_: threads)
+        with torch.no_grad():
+            call = Steps(problem.cell, problem.state, problem.weights, {}, x)
+            for _ in range(steps):
+                call()
+        return torch.stack([*call.state])
+
+    alone = states_after(300, threads=1)
+    for threads in (4, 5):
+        assert torch.equal(states_after(300, threads), alone)
 
 
 @pytest.mark.parametrize("batch", [1, 5])

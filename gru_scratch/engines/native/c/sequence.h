@@ -25,11 +25,12 @@ void forward(const Layer *l, int64_t first, int64_t end, int64_t keep)
     }
 }
 
-/* One step, after which the new states stand where the old ones stood: for one step after another, on buffers that stay. */
+/* One step, after which the new states stand where the old ones stood: for one step after another, on buffers that stay.
+   Of threads that share units the first puts them there, since the others may be done while it still reads the old. */
 void step(const Layer *l, int64_t first, int64_t end, int64_t keep)
 {
     forward_step(l, 0, first, end, keep);
-    for (int k = 0; k < STATES; k++) {
+    for (int k = 0; k < STATES && l->part == 0; k++) {
         REAL *old = l->state[k] + first * l->hidden;
         memcpy(old, old + l->rows * l->hidden, (end - first) * l->hidden * sizeof(REAL));
     }
