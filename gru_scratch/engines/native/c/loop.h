@@ -202,7 +202,8 @@ INLINE void multiply_tile(const int R, const int W, int64_t K, const Rows *rows,
     packed += W * V;
     for (; k + parts <= K; k += parts, packed += parts * W * V)
         for (int p = 0; p < parts; p++) {
-            for (int i = 0; i < W * V; i += LINE) __builtin_prefetch(packed + (AHEAD + p) * W * V + i);
+            for (int i = 0; i < W * V; i += LINE) /* an address that may be past the last, hence not a pointer */
+                __builtin_prefetch((void *)((uintptr_t)packed + ((AHEAD + p) * W * V + i) * sizeof(REAL)));
             multiply_once(R, W, k + p, rows, packed + p * W * V, sum[p]);
         }
     for (; parts > 1 && k < K; k++, packed += W * V) multiply_once(R, W, k, rows, packed, sum[0]);
