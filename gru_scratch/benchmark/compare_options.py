@@ -26,6 +26,9 @@ ENGINES: Mapping[str, str] = MappingProxyType(
 )
 """The programs that can train a model, in the order of tables; the first that is available is the base."""
 
+FIXED = ("cells", "engines", "batch_size", "num_steps", "num_hiddens", "vocab_size", "input")
+"""Options that --six-settings has values of its own for."""
+
 
 @dataclass(frozen=True)
 class CompareArguments:
@@ -91,6 +94,10 @@ class CompareArguments:
         for name, needed in (("sizes", "sweep"), ("only", "six_settings")):
             if getattr(self, name) and not getattr(self, needed):
                 raise ValueError(f"--{name} has no effect without --{needed.replace('_', '-')}")
+        fixed = FIXED if self.six_settings else ("engines",) if self.ladder else ()
+        for name in fixed:
+            if getattr(self, name) != getattr(CompareArguments, name):
+                raise ValueError(f"--{name.replace('_', '-')} has no effect with --{chosen[0].replace('_', '-')}")
         if least := [size for size in self.sizes if size < 1]:
             raise ValueError(f"sizes must be at least 1, received {least[0]}")
         if self.seconds is not None and not (math.isfinite(self.seconds) and self.seconds >= 0):

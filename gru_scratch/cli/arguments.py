@@ -163,6 +163,8 @@ class Run(Generic[AnyOptions]):
 
     config: AnyOptions
     resumed: Path | None
+    given: frozenset[str]
+    """The names of the options that were given for a new run; none for one that is resumed."""
 
 
 def read_train(arguments: Sequence[str], prog: str | None = None) -> Run[TrainConfig]:

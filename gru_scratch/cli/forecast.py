@@ -65,9 +65,14 @@ def read(given: ForecastArguments) -> tuple[Tensor, str]:
     if given.csv is not None:
         if given.column is None:
             raise ValueError(f"--csv needs --column: which column of {given.csv} is the series?")
+        for name in ("series", "length"):
+            if getattr(given, name) != getattr(ForecastArguments, name):
+                raise ValueError(f"--{name} is of a series to generate: it has no effect with --csv {given.csv}")
         return read_column(given.csv, given.column, given.delimiter), f"{given.csv.name}, {given.column}"
     if given.column is not None:
         raise ValueError(f"--column {given.column} needs --csv: which file has that column?")
+    if given.delimiter != ForecastArguments.delimiter:
+        raise ValueError(f"--delimiter {given.delimiter!r} needs --csv: which file has it between its columns?")
     if given.length < 1:
         raise ValueError(f"length must be at least 1, received {given.length}")
     return GENERATED[given.series](given.length, 0), given.series

@@ -31,15 +31,18 @@ from gru_scratch.training.trainer import Trainer
 
 def main(given: Run[TrainConfig]) -> int:
     """Train, keep the run in its folder, and print what a reader wants to know; the exit status."""
-    return on_the_machine(given.config, partial(train_together, given.config, given.resumed))
+    return on_the_machine(given.config, partial(train_together, given))
 
 
-def train_together(config: TrainConfig, resumed: Path | None, device: torch.device, processes: Processes) -> int:
+def train_together(given: Run[TrainConfig], device: torch.device, processes: Processes) -> int:
     """The work of this process, which may be one of several that train the model together."""
+    config, resumed = given.config, given.resumed
     before = None if resumed is None else read_state(resumed).record
     text = read_text_once(config, processes, None if before is None else Bound(**before["planned"]))
     if text.source.notice and processes.is_first:
         print(f"note: {text.source.notice}", file=sys.stderr)
+    if not len(text.held_out):
+        config.check_held_out(given.given, text.held_out_label)
     torch.manual_seed(config.seed)
     cell_file = find_cell_file(config)
     model = build_model(config, len(text.vocab), device, cell_file, reset_token(config, text.vocab))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from functools import partial
-from pathlib import Path
 
 import torch
 
@@ -30,12 +29,11 @@ SAMPLES = 6
 
 def main(given: Run[ClassifierOptions]) -> int:
     """Train, keep the run in its folder, and print what a reader wants to know; the exit status."""
-    return on_the_machine(given.config, partial(train_classifier, given.config, given.resumed))
+    return on_the_machine(given.config, partial(train_classifier, given))
 
 
-def train_classifier(
-    config: ClassifierOptions, resumed: Path | None, device: torch.device, processes: Processes
-) -> int:
+def train_classifier(given: Run[ClassifierOptions], device: torch.device, processes: Processes) -> int:
+    config, resumed = given.config, given.resumed
     processes.check_alone("a classifier")
     examples = read_run_examples(config)
     before = None if resumed is None else read_state(resumed).record

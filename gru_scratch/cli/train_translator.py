@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from functools import partial
-from pathlib import Path
 
 import torch
 
@@ -27,14 +26,15 @@ SAMPLES = 5
 
 def main(given: Run[TranslatorOptions]) -> int:
     """Train, keep the run in its folder, and print what a reader wants to know; the exit status."""
-    return on_the_machine(given.config, partial(train_translator, given.config, given.resumed))
+    return on_the_machine(given.config, partial(train_translator, given))
 
 
-def train_translator(
-    config: TranslatorOptions, resumed: Path | None, device: torch.device, processes: Processes
-) -> int:
+def train_translator(given: Run[TranslatorOptions], device: torch.device, processes: Processes) -> int:
+    config, resumed = given.config, given.resumed
     processes.check_alone("a translator")
     pairs = read_run_pairs(config)
+    if not pairs.parts.validation:
+        config.check_held_out(given.given, f"none of {len(pairs.parts.train):,} pairs")
     before = None if resumed is None else read_state(resumed).record
     kept = None if before is None else kept_engine(config, before)
     torch.manual_seed(config.seed)

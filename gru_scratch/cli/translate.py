@@ -19,6 +19,8 @@ from gru_scratch.training.translation_task import LoadedTranslator, load_transla
 
 def main(given: TranslateArguments) -> int:
     check_whole("beam", given.beam, least=1)
+    if given.beam == 1 and given.alpha != TranslateArguments.alpha:
+        raise ValueError("--alpha chooses among the hypotheses of a beam: expected --beam above 1, received 1")
     run = load_translator(given.run, pick_device(given.device), cell=given.cell)
     check_memory(f"a beam of {given.beam:,}", 4 * given.beam * len(run.target.vocab))
     if given.attention is not None and run.config.decoder == "none":
@@ -47,6 +49,8 @@ def score(given: TranslateArguments, run: LoadedTranslator) -> int:
     for option in ("text", "file", "attention"):
         if getattr(given, option) is not None:
             raise ValueError(f"expected --score or --{option}, received both")
+    if given.n_best > 1:
+        raise ValueError(f"--score takes the best translation alone: expected --n-best 1, received {given.n_best}")
     assert given.score is not None
     pairs = read_pairs(given.score)
     if run.config.reverse:

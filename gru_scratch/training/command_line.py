@@ -67,8 +67,10 @@ def read_run(
     description: str,
     prog: str | None = None,
     otherwise: Mapping[str, str] | None = None,
-) -> tuple[Options, Path | None]:
-    """The options of a run, and the folder to resume from (None: it is a new run), from a command line.
+) -> tuple[Options, Path | None, frozenset[str]]:
+    """The options of a run, the folder to resume from (None: it is a new run), and what was given for a new run.
+
+    Raises ValueError for an option that is given for a new run, and has no effect beside the others.
 
     Args:
         groups: as `read_groups` has them; one of them has the option `resume`.
@@ -89,7 +91,15 @@ def read_run(
     options = type(before)(**given)
     if folder is not None and options.out not in (before.out, folder):
         raise ValueError(f"a resumed run stays in its own folder, {folder}, received out {options.out}")
-    return options, folder
+    named = frozenset() if folder is not None else _named(arguments)
+    options.check_given(named)
+    return options, folder, named
+
+
+def _named(arguments: Sequence[str]) -> frozenset[str]:
+    """The names of the options among the words of a command line."""
+    flags = (word.partition("=")[0].replace("_", "-") for word in arguments if word.startswith("--"))
+    return frozenset(flag.removeprefix("--").removeprefix("no-").replace("-", "_") for flag in flags)
 
 
 def _with_help(group: type, otherwise: Mapping[str, str]) -> type:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -150,6 +150,19 @@ class TrainConfig(RunOptions, ModelOptions, TextOptions):
                 f"tie_weights needs an embedding as wide as num_hiddens, {self.num_hiddens}, received {self.embedding}"
             )
 
+    def idle(self) -> dict[str, str]:
+        idle = super().idle()
+        if self.locked_dropout and not self.dropout:
+            idle["locked_dropout"] = "with dropout 0: expected a probability above 0"
+        if self.val_fraction == 0:
+            idle["val_tokens"] = "with val_fraction 0: expected a fraction above 0"
+        return idle
+
+    def check_given(self, given: Collection[str]) -> None:
+        super().check_given(given)
+        if self.val_fraction == 0:
+            self.check_held_out(given, "val_fraction 0")
+
     def _check_engine(self) -> None:
         if self.reset_after is not None and self.cell != "gru":
             raise ValueError(f"reset_after is an option of the cell gru; the cell is {self.cell}")
@@ -242,7 +255,7 @@ def parse(
     description: str = DESCRIPTION,
     prog: str | None = None,
     otherwise: Mapping[str, str] | None = None,
-) -> tuple[TrainConfig, Path | None]:
+) -> tuple[TrainConfig, Path | None, frozenset[str]]:
     """A language model's options, as `read_run`; without a preset they are the book's."""
     preset = preset or TrainConfig()
     return read_run(GROUPS, preset, arguments, stored, description=description, prog=prog, otherwise=otherwise)

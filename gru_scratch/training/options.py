@@ -7,6 +7,7 @@ made. Neither PyTorch nor matplotlib is imported, so that help appears at once.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -70,7 +71,7 @@ class EndOptions:
     """End when the held-out loss has not fallen for this many evaluations in a row."""
     keep: Literal["last", "best"] = "last"
     """Parameters in model.safetensors at the end: the last, or those of the lowest held-out loss, which are always in
-    best.safetensors."""
+    best.safetensors. Without a held-out part they are the last."""
     eval_every: Annotated[int | None, Otherwise("about 50 times in a run")] = None
     """Evaluate after every this many updates."""
 
@@ -150,6 +151,32 @@ class RunOptions(OptimisationOptions, EndOptions, MachineOptions, FolderOptions)
             given.append("epochs")
         if len(given) > 1:
             raise ValueError(f"a run ends by one of epochs, max_updates and minutes, received {' and '.join(given)}")
+
+    def idle(self) -> dict[str, str]:
+        """The options that have no effect beside the others, each with the reason."""
+        idle: dict[str, str] = {}
+        if self.optimizer == "sgd":
+            idle |= dict.fromkeys(("weight_decay", "beta1", "beta2"), "with optimizer sgd: expected adamw")
+        if self.schedule == "constant":
+            idle["min_lr"] = "with schedule constant: expected cosine"
+        if self.precision == "fp64":
+            idle["matmul_precision"] = "with precision fp64: expected fp32"
+        return idle
+
+    def check_given(self, given: Collection[str]) -> None:
+        """Raise ValueError for an option that was `given` for a new run, and has no effect beside the others."""
+        for name, reason in self.idle().items():
+            if name in given:
+                raise ValueError(f"{name} has no effect {reason}")
+
+    def check_held_out(self, given: Collection[str], label: str) -> None:
+        """Raise ValueError for a given option that reads the held-out part of a run without one; `label`: what it has.
+
+        Some of these runs are known by their data alone.
+        """
+        for name in ("keep", "patience"):
+            if name in given and getattr(self, name) not in (None, "last"):
+                raise ValueError(f"{name} {getattr(self, name)} needs a held-out part, received {label}")
 
     @property
     def folder_name(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -90,6 +91,11 @@ class SentenceOptions(RunOptions, LayerOptions):
         check_whole(self, ("num_hiddens", "num_layers", "embedding", "longest"), least=1)
         check_below_one(self, ("dropout", "val_fraction", "test_fraction"))
 
+    def check_given(self, given: Collection[str]) -> None:
+        super().check_given(given)
+        if self.val_fraction == 0:
+            self.check_held_out(given, "val_fraction 0")
+
     @property
     def may_differ(self) -> tuple[str, ...]:
         """The options that may change when the run is resumed: the data are compared themselves, and all engines have
@@ -151,6 +157,10 @@ class TranslatorOptions(SentenceOptions, DecoderOptions, PairOptions):
         check_whole(self, ("min_freq",), least=0)
         check_whole(self, ("num_pairs", "largest"), least=2)
         check_whole(self, ("max_pairs",), least=1)
+
+    def idle(self) -> dict[str, str]:
+        made = {} if self.pairs is None else dict.fromkeys(("num_pairs", "largest"), f"with pairs {self.pairs}")
+        return {**super().idle(), **made}
 
     @property
     def folder_name(self) -> str:
@@ -216,6 +226,10 @@ class ClassifierOptions(SentenceOptions, PoolingOptions, LabelledOptions):
         if self.table is not None and self.classes:
             raise ValueError("the examples are those of a table or of files for each class, received both")
         self.files()
+
+    def idle(self) -> dict[str, str]:
+        columns = dict.fromkeys(("text_column", "label_column"), "without a table") if self.table is None else {}
+        return {**super().idle(), **columns}
 
     def files(self) -> dict[str, Path]:
         """The file of each class; ValueError for a class that is not given as NAME=FILE, or given twice."""

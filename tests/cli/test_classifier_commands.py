@@ -113,6 +113,10 @@ def test_a_table_of_words_and_a_cell_with_two_states(in_process: RunScript, tmp_
         (["--class", "a.txt"], "a class must be given as NAME=FILE, received 'a.txt'"),
         (["--class", "x=a.txt", "--class", "x=one.txt"], "the class 'x' is given twice"),
         (["--class", "x=a.txt", "--table", "t.csv"], "a table or of files for each class, received both"),
+        (["--text-column", "a"], "text_column has no effect without a table"),
+        (["--class", "x=a.txt", "--class", "y=a.txt", "--label-column", "a"], "label_column has no effect without a"),
+        (["--val-fraction", "0", "--keep", "best"], "keep best needs a held-out part, received val_fraction 0"),
+        (["--val-fraction", "0", "--patience", "3"], "patience 3 needs a held-out part, received val_fraction 0"),
         (["--class", "x=absent.txt"], "there is no text file absent.txt"),
     ],
 )

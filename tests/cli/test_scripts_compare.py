@@ -141,6 +141,8 @@ BAD_OPTIONS = [
     (["--sizes", "4"], "--sizes has no effect without --sweep"),
     (["--only", "book"], "--only has no effect without --six-settings"),
     (["--six-settings", "--only", "books"], "unknown setting 'books': expected book, book-1.0"),
+    (["--six-settings"], "--batch-size has no effect with --six-settings"),
+    (["--ladder", "--engines", "native"], "--engines has no effect with --ladder"),
     (["--generate", "--ladder"], "expected one question at a time, received --generate and --ladder"),
     (["--generate", "--input", "dense"], "expected --input tokens, received dense"),
     (["--device", "tpu"], "device must be cpu, cuda or cuda:N, received 'tpu'"),

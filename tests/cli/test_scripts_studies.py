@@ -19,7 +19,8 @@ from gru_scratch.text.corpus import Text
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 MEMORY = ["--cells", "rnn", "gru", "--lengths", "3", "6", "--updates", "2", "--seeds", "2", "--num-hiddens", "4"]
 GRADIENTS = ["--cells", "rnn", "lstm", "--span", "12", "--looks", "0", "2", "--seeds", "1", "--num-hiddens", "4"]
-FORECAST = ["--length", "120", "--order", "4", "--horizon", "6", "--updates", "2", "--seeds", "2", "--num-hiddens", "4"]
+OF_CSV = ["--order", "4", "--horizon", "6", "--updates", "2", "--seeds", "2", "--num-hiddens", "4"]
+FORECAST = ["--length", "120", *OF_CSV]
 
 
 def written(folder: Path, *names: str) -> dict[str, object]:
@@ -89,7 +90,7 @@ def test_forecast_of_a_generated_series_and_of_the_same_as_csv(in_process: RunSc
     assert (status, err) == (0, "")
     assert "| linear autoregression | 5 |" in out
     first = written(Path("a"), "forecast.json", "forecast.png")
-    status, _, _ = in_process("forecast", *FORECAST, "--csv", "s.csv", "--column", "value", "--out", "b")
+    status, _, _ = in_process("forecast", *OF_CSV, "--csv", "s.csv", "--column", "value", "--out", "b")
     assert status == 0
     second = written(Path("b"), "forecast.json", "forecast.png")
     assert first["study"] == second["study"]
@@ -132,6 +133,9 @@ def test_a_cell_of_ones_own(in_process: RunScript, tmp_path: Path) -> None:
         ("forecast", ["--csv", "none.csv", "--column", "x"], "no CSV file none.csv"),
         ("forecast", ["--csv", "gap.csv"], "--csv needs --column"),
         ("forecast", ["--column", "x"], "--column x needs --csv"),
+        ("forecast", ["--delimiter", ";"], "--delimiter ';' needs --csv"),
+        ("forecast", ["--csv", "gap.csv", "--column", "x", "--length", "9"], "--length is of a series to generate"),
+        ("forecast", ["--csv", "gap.csv", "--column", "x", "--series", "noisy-sine"], "--series is of a series to gen"),
         ("forecast", ["--csv", "gap.csv", "--column", "y"], "no column 'y': its first row names 't', 'x'"),
         ("forecast", ["--csv", "gap.csv", "--column", "x"], "line 3 of gap.csv, column 'x', is empty"),
         ("forecast", ["--csv", "gap.csv", "--column", "t"], "line 4 of gap.csv, column 't', holds 'two'"),

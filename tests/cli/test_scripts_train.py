@@ -136,6 +136,18 @@ BAD_OPTIONS = [
     ),
     (["--reset-at", "é"], "reset_at must be one token of the text's vocabulary, received 'é'"),
     (["--reset-at", "a", "--engine", "builtin"], "engine builtin cannot clear a state inside a sequence"),
+    (["--patience", "3", "--val-fraction", "0"], "patience 3 needs a held-out part, received val_fraction 0"),
+    (["--keep=best", "--val-fraction=0"], "keep best needs a held-out part, received val_fraction 0"),
+    (
+        ["--keep", "best", "--max-tokens", "-1"],
+        "keep best needs a held-out part, received none: all of the text is trained on; --val-fraction keeps a part",
+    ),
+    (["--val-tokens", "9", "--val-fraction", "0"], "val_tokens has no effect with val_fraction 0: expected a fraction"),
+    (["--weight-decay", "0.1"], "weight_decay has no effect with optimizer sgd: expected adamw"),
+    (["--beta2", "0.9"], "beta2 has no effect with optimizer sgd: expected adamw"),
+    (["--min_lr", "0.1"], "min_lr has no effect with schedule constant: expected cosine"),
+    (["--matmul-precision", "high", "--precision", "fp64"], "matmul_precision has no effect with precision fp64"),
+    (["--locked-dropout"], "locked_dropout has no effect with dropout 0: expected a probability above 0"),
     (["--out", "taken"], "the run folder taken is not empty"),
     (["--out", "short.txt"], "cannot make the run folder short.txt: File exists"),
 ]

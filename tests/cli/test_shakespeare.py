@@ -29,3 +29,12 @@ def test_a_text_that_is_all_put_aside(tmp_path: Path, text: Text) -> None:
     printed = train(tmp_path, *options, script="shakespeare.py", status=2)
     assert "test_fraction must be at least 0 and below 1" in printed
     assert "Traceback" not in printed
+
+
+def test_what_the_preset_has_and_what_is_given(tmp_path: Path, text: Text) -> None:
+    """Without a held-out part the preset keeps the last parameters; who asks for the best is told that none are."""
+    options = ["--text", text.path, *SMALL, "--val-fraction", "0", "--optimizer", "sgd", "--out", "run"]
+    printed = train(tmp_path, *options, "--keep", "best", script="shakespeare.py", status=2)
+    assert "keep best needs a held-out part, received val_fraction 0" in printed
+    assert "nats (last parameters, " in train(tmp_path, *options, script="shakespeare.py")
+    assert "interrupted" not in train(tmp_path, "--resume", "run", "--max-updates", 6, script="shakespeare.py")

@@ -167,6 +167,10 @@ class TestTraining:
             ("a\tb\n", ["--engine", "builtin", "--cell", "mgu"], "engine builtin has the cells rnn, gru, lstm"),
             ("a\tb\n", ["--compile"], "compile is an option of train alone"),
             ("a\tb\n", ["--max-pairs", 0], "max_pairs must be at least 1, received 0"),
+            ("a\tb\n", ["--num-pairs", 9], "num_pairs has no effect with pairs pairs.tsv"),
+            ("a\tb\n", ["--largest=9"], "largest has no effect with pairs pairs.tsv"),
+            ("a\tb\n", ["--keep", "best"], "keep best needs a held-out part, received none of 1 pairs"),
+            ("a\tb\n", ["--val-fraction", 0, "--patience", 2], "patience 2 needs a held-out part, received val_fr"),
         ],
     )
     def test_what_it_cannot_use(
@@ -221,6 +225,8 @@ class TestTranslating:
         [
             ("luong", ["--text", "one", "--beam", 0], "beam must be at least 1, received 0"),
             ("luong", ["--text", "one", "--beam", 2, "--n-best", 3], "n_best must be at most the beam, 2, received 3"),
+            ("luong", ["--text", "one", "--alpha", 1.0], "expected --beam above 1, received 1"),
+            ("luong", ["--score", "x", "--beam", 2, "--n-best", 2], "expected --n-best 1, received 2"),
             ("luong", ["--text", " "], "expected a sentence, received the empty text ' '"),
             ("luong", ["--file", "lines.txt"], "line 2 of lines.txt is empty: expected a sentence on each line"),
             ("luong", ["--file", "lines.txt", "--text", "one"], "expected --text or --file, received both"),

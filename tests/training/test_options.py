@@ -86,14 +86,17 @@ def test_help_and_options_are_read_without_pytorch() -> None:
 
 class TestParsing:
     def test_every_option_reaches_the_config(self) -> None:
-        config, folder = parse(["--batch-size", "3", "--no-compile", "--reset-after", "--text", "a.txt"], no_run)
-        assert config == TrainConfig(batch_size=3, reset_after=True, text=Path("a.txt"))
+        words = ["--batch-size=3", "--no-compile", "--reset-after", "--max_tokens", "7", "--text", "a.txt"]
+        config, folder, given = parse(words, no_run)
+        assert config == TrainConfig(batch_size=3, reset_after=True, max_tokens=7, text=Path("a.txt"))
         assert folder is None
+        assert given == {"batch_size", "compile", "reset_after", "max_tokens", "text"}
 
     def test_a_run_that_goes_on_has_its_own_options(self) -> None:
-        made = TrainConfig(num_hiddens=7, epochs=3)
-        config, folder = parse(["--resume", "runs/a", "--epochs", "9"], lambda folder: made)
-        assert (config, folder) == (replace(made, epochs=9), Path("runs/a"))
+        """Among them what would have no effect in a new one."""
+        made = TrainConfig(num_hiddens=7, epochs=3, weight_decay=0.1)
+        words = ["--resume", "runs/a", "--epochs", "9", "--weight-decay", "0.1"]
+        assert parse(words, lambda folder: made) == (replace(made, epochs=9), Path("runs/a"), frozenset())
         with pytest.raises(ValueError, match="a resumed run stays in its own folder, runs/a, received out b"):
             parse(["--resume", "runs/a", "--out", "b"], lambda folder: made)
 
