@@ -43,9 +43,12 @@ def train_together(given: Run[TrainConfig], device: torch.device, processes: Pro
         print(f"note: {text.source.notice}", file=sys.stderr)
     if not len(text.held_out):
         config.check_held_out(given.given, text.held_out_label)
+    separator = reset_token(config, text.vocab)
+    if "reset_at" in given.given and separator is not None and not text.train_counts()[separator]:
+        raise ValueError(f"reset_at has no effect: {config.reset_at!r} is not in the part of the text to train on")
     torch.manual_seed(config.seed)
     cell_file = find_cell_file(config)
-    model = build_model(config, len(text.vocab), device, cell_file, reset_token(config, text.vocab))
+    model = build_model(config, len(text.vocab), device, cell_file, separator)
     kept = None if before is None else kept_engine(config, before)
     trainer = Trainer(TextTask(config, model, text, device, cell_file, processes, kept))
     settle_threads(trainer.task, before)

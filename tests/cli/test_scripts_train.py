@@ -135,6 +135,10 @@ BAD_OPTIONS = [
         "short.txt: the text is too short: it has 20 tokens, and one batch of 32 sequences of 35 steps needs 1156",
     ),
     (["--reset-at", "é"], "reset_at must be one token of the text's vocabulary, received 'é'"),
+    (
+        ["--text", "short.txt", "--max-tokens", "9", "--reset-at", "s"],
+        "reset_at has no effect: 's' is not in the part of the text to train on",
+    ),
     (["--reset-at", "a", "--engine", "builtin"], "engine builtin cannot clear a state inside a sequence"),
     (["--patience", "3", "--val-fraction", "0"], "patience 3 needs a held-out part, received val_fraction 0"),
     (["--keep=best", "--val-fraction=0"], "keep best needs a held-out part, received val_fraction 0"),
