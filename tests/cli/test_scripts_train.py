@@ -136,7 +136,7 @@ BAD_OPTIONS = [
     ),
     (["--reset-at", "é"], "reset_at must be one token of the text's vocabulary, received 'é'"),
     (
-        ["--text", "short.txt", "--max-tokens", "9", "--reset-at", "s"],
+        ["--text", "short.txt", "--max-tokens", "7", "--reset-at", "s"],
         "reset_at has no effect: 's' is not in the part of the text to train on",
     ),
     (["--reset-at", "a", "--engine", "builtin"], "engine builtin cannot clear a state inside a sequence"),
