@@ -154,8 +154,6 @@ class TrainConfig(RunOptions, ModelOptions, TextOptions):
         idle = super().idle()
         if self.locked_dropout and not self.dropout:
             idle["locked_dropout"] = "with dropout 0: expected a probability above 0"
-        if self.val_fraction == 0:
-            idle["val_tokens"] = "with val_fraction 0: expected a fraction above 0"
         return idle
 
     def check_given(self, given: Collection[str]) -> None:

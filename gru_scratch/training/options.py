@@ -170,11 +170,11 @@ class RunOptions(OptimisationOptions, EndOptions, MachineOptions, FolderOptions)
                 raise ValueError(f"{name} has no effect {reason}")
 
     def check_held_out(self, given: Collection[str], label: str) -> None:
-        """Raise ValueError for a given option that reads the held-out part of a run without one; `label`: what it has.
+        """Raise ValueError for an option that was `given` for a new run without a held-out part, and would read it.
 
-        Some of these runs are known by their data alone.
+        `label` says why there is none, which for some runs the data alone can tell.
         """
-        for name in ("keep", "patience"):
+        for name in ("keep", "patience", "val_tokens"):
             if name in given and getattr(self, name) not in (None, "last"):
                 raise ValueError(f"{name} {getattr(self, name)} needs a held-out part, received {label}")
 

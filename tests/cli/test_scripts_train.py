@@ -146,7 +146,7 @@ BAD_OPTIONS = [
         ["--keep", "best", "--max-tokens", "-1"],
         "keep best needs a held-out part, received none: all of the text is trained on; --val-fraction keeps a part",
     ),
-    (["--val-tokens", "9", "--val-fraction", "0"], "val_tokens has no effect with val_fraction 0: expected a fraction"),
+    (["--val-tokens", "9", "--val-fraction", "0"], "val_tokens 9 needs a held-out part, received val_fraction 0"),
     (["--weight-decay", "0.1"], "weight_decay has no effect with optimizer sgd: expected adamw"),
     (["--beta2", "0.9"], "beta2 has no effect with optimizer sgd: expected adamw"),
     (["--min_lr", "0.1"], "min_lr has no effect with schedule constant: expected cosine"),
