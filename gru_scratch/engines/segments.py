@@ -1,7 +1,7 @@
-"""Resets, for an engine whose loop clears no state: the steps that follow one are a sequence of their own.
+"""Resets: the steps that follow one are a sequence of their own.
 
-The batch is cut at its resets, the pieces run side by side as sequences of different lengths, and their outputs are put
-back in place.
+For an engine whose loop clears no state the batch is cut at its resets, the pieces run side by side as sequences of
+different lengths, and their outputs are put back in place.
 
 Legend: ``T`` steps, ``B`` batch, ``S`` segments.
 """
@@ -17,6 +17,16 @@ from torch import Tensor
 
 from gru_scratch.cells.base import Cell, State
 from gru_scratch.engines.weights import LayerWeights
+
+
+def starts(states: Tensor, resets: Tensor, fresh: Tensor) -> Tensor:
+    """The states (T, B, H) as the steps start from them: ``fresh`` ones, (B, H), where ``resets`` (T, B) is true.
+
+    Few rows are copied once more, which costs a third of choosing each number by a mask.
+    """
+    found, rows = states.clone(memory_format=torch.contiguous_format), resets.flatten().nonzero().squeeze(1)
+    found.flatten(0, 1).index_copy_(0, rows, fresh.index_select(0, rows % len(fresh)))
+    return found
 
 
 def by_segments(run: Callable[..., tuple[Tensor, State]]) -> Callable[..., tuple[Tensor, State]]:

@@ -19,6 +19,7 @@ from gru_scratch.engines.fused.jacobian import Stretch
 from gru_scratch.engines.fused.reverse_loop import ReverseLoop
 from gru_scratch.engines.fused.sequence import rows_alive, rows_cleared
 from gru_scratch.engines.fused.weight_gradients import WeightGradients
+from gru_scratch.engines.segments import starts
 from gru_scratch.engines.weights import Gradients, LayerWeights
 
 STRETCH = 2**18
@@ -54,11 +55,11 @@ def backward(
     """
     steps, batch = inputs.shape[:2]
     rows = rows_alive(lengths, steps)
-    loop = ReverseLoop(cell, weights, params, rows, rows_cleared(resets, steps), grad_outputs, grad_state)
+    loop = ReverseLoop(cell, weights, params, rows, rows_cleared(resets, rows, steps), grad_outputs, grad_state)
     found_weights = WeightGradients(cell, inputs, weights, params, loop.layout, rows, inputs_need_grad)
     before = tuple(s[:-1] for s in states)
     if resets is not None:
-        before = tuple(torch.where(resets.unsqueeze(-1), f, s) for f, s in zip(fresh, before, strict=True))
+        before = tuple(starts(s, resets, f) for s, f in zip(before, fresh, strict=True))
     whole = Stretch(before, tuple(s[1:] for s in states), tuple(buffers), masks)
     length = stretch_length(steps, batch, weights)
     loop.make_room(length)

@@ -56,7 +56,7 @@ def forward(
         buffer[0] = initial
     before, after = tuple(s[:-1] for s in states), tuple(s[1:] for s in states)
     buffers = tuple(map(new, buffer_shapes(cell, steps, batch, weights)))
-    cleared = rows_cleared(resets, steps)
+    cleared = rows_cleared(resets, rows, steps)
     sequence = Sequence(inputs, weights, before, after, buffers, rows, cleared, tuple(fresh))
     if loop := loop_that_runs(cell, weights):
         with untracked():

@@ -129,12 +129,11 @@ class ReverseLoop:
             d[ended] = final[ended]
         self.alive = ended.stop
 
-    def _clear(self, cleared: Tensor, gradients: Sequence[Tensor]) -> None:
+    def _clear(self, rows: Tensor, gradients: Sequence[Tensor]) -> None:
         """The gradient of a state that was fresh belongs to the fresh one, and goes no further back."""
-        rows = cleared[: self.alive]
         for d_fresh, d in zip(self.d_fresh, gradients, strict=True):
-            d_fresh[: self.alive] += d.masked_fill(~rows, 0)
-            d.masked_fill_(rows, 0)
+            d_fresh.index_add_(0, rows, d.index_select(0, rows))
+            d.index_fill_(0, rows, 0)
 
     def _unproject(self, t: int, d: list[Tensor]) -> list[Tensor]:
         """From the gradient of the projected state to that of the state."""

@@ -48,7 +48,7 @@ class Sequence:
         if not self.fresh:
             return left
         fresh, steps = self.fresh[state], zip(left, self.cleared, strict=True)
-        return (s if rows is None else torch.where(rows[: len(s)], fresh[: len(s)], s) for s, rows in steps)
+        return (s if rows is None else s.index_copy(0, rows, fresh.index_select(0, rows)) for s, rows in steps)
 
     def recurrent(self, weight: Tensor) -> Product:
         """The product with some rows of W_hh, to be taken at every step."""
@@ -82,12 +82,15 @@ class Sequence:
             torch.index_select(table, 0, self.inputs.reshape(-1), out=flat)
 
 
-def rows_cleared(resets: Tensor | None, steps: int) -> Cleared:
-    """The rows, (B, 1) booleans, that start each step from fresh states; None where none does."""
+def rows_cleared(resets: Tensor | None, rows: list[int] | None, steps: int) -> Cleared:
+    """The numbers of the rows that start each step from fresh states, of those alive; None where none does."""
     if resets is None:
         return [None] * steps
-    some = resets.any(1).tolist()
-    return [rows if any_ else None for rows, any_ in zip(resets.unsqueeze(-1).unbind(0), some, strict=True)]
+    if rows is not None:
+        resets = resets.clone()
+        clear_dead_rows(resets, rows)
+    counts: list[int] = resets.sum(1).tolist()
+    return [some if len(some) else None for some in torch.split(resets.nonzero()[:, 1], counts)]
 
 
 def live_rows(buffer: Tensor, rows: list[int] | None) -> list[Tensor] | tuple[Tensor, ...]:

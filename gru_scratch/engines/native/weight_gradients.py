@@ -17,6 +17,7 @@ from torch import Tensor
 
 from gru_scratch.cells.base import Cell
 from gru_scratch.engines.native.passes import Plan
+from gru_scratch.engines.segments import starts
 from gru_scratch.engines.weights import LayerWeights, from_product_order, is_dense
 
 
@@ -66,7 +67,7 @@ class WeightGradients:
         for name, vector, columns in self.products:
             multiplied = vector[first:stop]
             if self.resets is not None and name in self.fresh:
-                multiplied = torch.where(self.resets[first:stop].unsqueeze(-1), self.fresh[name], multiplied)
+                multiplied = starts(multiplied, self.resets[first:stop], self.fresh[name])
             self.d_W_hh[columns].addmm_(rows[:, columns].t(), multiplied.flatten(0, 1))
         if is_dense(self.inputs):
             self.d_sums += rows.sum(0)
