@@ -92,11 +92,10 @@ SHAKESPEARE = TrainConfig(
     num_steps=64,
     num_hiddens=192,
     num_layers=2,
-    dropout=0.1,
     init="orthogonal",
     forget_bias=1.0,
     optimizer="adamw",
-    lr=0.02,
+    lr=0.03,
     weight_decay=0.1,
     schedule="cosine",
     min_lr=0.0,
@@ -104,6 +103,7 @@ SHAKESPEARE = TrainConfig(
     minutes=80 / 60,
     eval_every=300,
     keep="best",
+    matmul_precision="medium",
 )
 """docs/shakespeare.md says how these were chosen."""
 
