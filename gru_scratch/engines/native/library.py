@@ -53,9 +53,9 @@ class Library:
         """All steps of the rows; to ``keep`` what backward reads."""
         run(self._code, "forward", [layer] * threads, keep)
 
-    def step(self, layer: Any, threads: int) -> None:
-        """One step, after which the new states stand where the old ones stood."""
-        run(self._code, "step", [layer] * threads)
+    def step(self, layer: Any, threads: int) -> bool:
+        """One step, after which the new states stand where the old ones stood; whether a thread was waited for."""
+        return run(self._code, "step", [layer] * threads)
 
     def backward(self, layers: Sequence[Any], stop: int) -> None:
         """From the step before ``stop`` back to the layers' first, each of which is for one thread."""

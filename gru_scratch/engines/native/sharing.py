@@ -29,6 +29,12 @@ WORTH_MEETING = 2**15
 _Number, _Pointer = ctypes.c_int64, ctypes.c_void_p
 
 
+class Meeting(ctypes.Structure):
+    """``Meeting`` of the header ``share.h``."""
+
+    _fields_ = tuple((name, _Number) for name in ("threads", "arrived", "round", "late", "alone"))
+
+
 class Job(ctypes.Structure):
     """``Job`` of the header ``share.h``."""
 
@@ -40,7 +46,7 @@ class Job(ctypes.Structure):
         ("how", _Number),
         ("thread", _Pointer),
         ("threads", _Pointer),
-        ("meeting", _Number * 5),
+        ("meeting", Meeting),
     )
 
 
@@ -58,8 +64,11 @@ def thread_count(rows: int, steps: int, multiplications: int) -> int:
     return max(1, min(count, max(rows, together)))
 
 
-def run(code: ctypes.CDLL, name: str, layers: Sequence[Any], how: int = 0) -> None:
+def run(code: ctypes.CDLL, name: str, layers: Sequence[Any], how: int = 0) -> bool:
     """Call compiled code on equal parts of the rows or units, at the same time: a part for each of the layers.
+
+    Returns:
+        Whether a thread kept others waiting that share units with it, as one does that has no core of its own.
 
     Args:
         name: of a function ``(layer, first row, end of rows, how)``.
@@ -68,17 +77,18 @@ def run(code: ctypes.CDLL, name: str, layers: Sequence[Any], how: int = 0) -> No
     work, rows = getattr(code, name), layers[0].rows
     if len(layers) == 1:
         work(layers[0], 0, rows, how)
-        return
+        return False
     names = None if _forked else openmp()
     if names is None:
         parts = min(len(layers), rows)
         ends = [rows * k // parts for k in range(parts + 1)]
         _run_on_new_threads([partial(work, layers[k], ends[k], ends[k + 1], how) for k in range(parts)])
-    else:
-        parallel, *numbers = names
-        pointers = (_Pointer * len(layers))(*(ctypes.addressof(layer) for layer in layers))
-        job = Job(ctypes.cast(work, _Pointer), pointers, rows, len(layers), how, *numbers)
-        code.share(ctypes.byref(job), parallel)
+        return False
+    parallel, *numbers = names
+    pointers = (_Pointer * len(layers))(*(ctypes.addressof(layer) for layer in layers))
+    job = Job(ctypes.cast(work, _Pointer), pointers, rows, len(layers), how, *numbers)
+    code.share(ctypes.byref(job), parallel)
+    return bool(job.meeting.late)
 
 
 def _run_on_new_threads(calls: Sequence[Callable[[], object]]) -> None:

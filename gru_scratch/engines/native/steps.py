@@ -18,6 +18,10 @@ from gru_scratch.engines.native.run import extras, recurrent
 from gru_scratch.engines.native.sharing import thread_count
 from gru_scratch.engines.weights import LayerWeights
 
+STEPS_ALONE = 10
+"""Steps that one thread makes after it waited for another, and twice as many each time: where other programs have the
+cores, it would wait again, and for longer than the steps take."""
+
 
 class Steps:
     """A layer that is called once a step; :attr:`state` changes in place.
@@ -47,12 +51,17 @@ class Steps:
         )
         self._draw_masks()
         self._threads = thread_count(batch, 1, weights.weight_hh.numel())
+        self._alone, self._next_alone = 0, STEPS_ALONE
 
     def __call__(self) -> None:
         """One step."""
         if self._cell.masks:
             self._draw_masks()
-        self._library.step(self._layer, self._threads)
+        if self._alone:
+            self._alone -= 1
+            self._library.step(self._layer, 1)
+        elif self._library.step(self._layer, self._threads):
+            self._alone, self._next_alone = self._next_alone, 2 * self._next_alone
 
     def _draw_masks(self) -> None:
         shape = (1, self._layer.rows, self._layer.hidden)

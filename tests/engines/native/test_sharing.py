@@ -15,6 +15,7 @@ from torch import Tensor
 
 from gru_scratch.cells import Cell, GRUEquations, LSTMEquations
 from gru_scratch.engines.native import sharing
+from gru_scratch.engines.native.library import Library
 from gru_scratch.engines.native.steps import Steps
 
 
@@ -41,6 +42,7 @@ def test_single_steps_whose_units_are_shared(batch: int, monkeypatch: pytest.Mon
 
     def states_after(steps: int, threads: int) -> Tensor:
         monkeypatch.setattr("gru_scratch.engines.native.steps.thread_count", lambda *_: threads)
+        monkeypatch.setattr("gru_scratch.engines.native.steps.STEPS_ALONE", 0)  # shared, whoever is late
         with torch.no_grad():
             call = Steps(problem.cell, problem.state, problem.weights, {}, x)
             for _ in range(steps):
@@ -50,6 +52,24 @@ def test_single_steps_whose_units_are_shared(batch: int, monkeypatch: pytest.Mon
     alone = states_after(300, threads=1)
     for threads in (4, 5):
         assert torch.equal(states_after(300, threads), alone)
+
+
+def test_after_a_thread_was_late_one_goes_on_alone_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    skip_without_compiler()
+    threads_of: list[int] = []
+
+    def step(self: Library, layer: object, threads: int) -> bool:
+        threads_of.append(threads)
+        return threads > 1
+
+    monkeypatch.setattr("gru_scratch.engines.native.steps.thread_count", lambda *_: 2)
+    monkeypatch.setattr(Library, "step", step)
+    problem = Problem(GRUEquations(), batch=1, hidden_size=4)
+    with torch.no_grad():
+        call = Steps(problem.cell, problem.state, problem.weights, {}, torch.zeros(1, 12, dtype=torch.float64))
+        for _ in range(33):
+            call()
+    assert threads_of == [2, *[1] * 10, 2, *[1] * 20, 2]
 
 
 @pytest.mark.parametrize("batch", [1, 5])
