@@ -50,6 +50,13 @@ def is_dense(inputs: Tensor) -> bool:
     return inputs.is_floating_point() or inputs.is_complex()
 
 
+def check_indices(what: str, indices: Tensor, size: int) -> None:
+    """Raise IndexError unless all indices, which compiled code reads by, are from 0 to ``size`` - 1."""
+    low, high = indices.aminmax() if indices.numel() else (0, 0)
+    if low < 0 or high >= size:
+        raise IndexError(f"expected {what} from 0 to {size - 1}, received {int(low if low < 0 else high)}")
+
+
 def project(inputs: Tensor, weights: LayerWeights) -> Tensor:
     """X W_x + b for all steps at once, (T, B, G * H); of a one-hot row it is a row of the matrix."""
     if is_dense(inputs):

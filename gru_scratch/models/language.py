@@ -121,7 +121,8 @@ class RNNModel(nn.Module):
             self.linear.weight = self.embedding.weight
 
     def forward(self, inputs: Tensor, state: Any, targets: Tensor | None = None) -> tuple[Tensor, Any]:
-        """Scores and the next state; with `targets`, the tokens that follow (T * B,), the mean cross-entropy and it."""
+        """Scores and the next state; or, with `targets`, the tokens that follow (T * B,), the mean cross-entropy of the
+        scores and the next state."""
         batch_first = self.rnn.batch_first
         X = inputs.long() if batch_first else inputs.T.long()
         resets = {} if self.reset_at is None else {"resets": X.eq(self.reset_at)}

@@ -20,7 +20,7 @@ from gru_scratch.engines.native.library import Library, library_of
 from gru_scratch.engines.native.sharing import thread_count
 from gru_scratch.engines.native.source import plan_of
 from gru_scratch.engines.native.weight_gradients import WeightGradients
-from gru_scratch.engines.weights import Gradients, LayerWeights, is_dense
+from gru_scratch.engines.weights import Gradients, LayerWeights, check_indices, is_dense
 
 CHUNK_BYTES = 2**21
 """Backward goes through so many steps at a time that the gradients of their pre-activations take about so much."""
@@ -179,9 +179,7 @@ def _project(inputs: Tensor, weights: LayerWeights) -> tuple[Tensor, Tensor | No
     W, b = weights.weight_ih, weights.bias_ih
     if is_dense(inputs):
         return F.linear(inputs, W, b), None
-    low, high = inputs.aminmax() if inputs.numel() else (0, 0)
-    if low < 0 or high >= W.shape[1]:
-        raise IndexError(f"expected tokens from 0 to {W.shape[1] - 1}, received {int(low if low < 0 else high)}")
+    check_indices("tokens", inputs, W.shape[1])
     if W.shape[1] > inputs.numel():
         x = F.embedding(inputs, W.t())
         return (x if b is None else x + b), None

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from gru_scratch.engines.native.compiler import load
 from gru_scratch.engines.native.library import C_TYPES
 from gru_scratch.engines.native.sharing import run, thread_count
+from gru_scratch.engines.weights import check_indices
 
 LINE = 64
 """Bytes, of which the room of a row of scores is a multiple, as every vector is."""
@@ -58,9 +59,7 @@ class _MeanCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
         columns = len(weight)
-        low, high = targets.aminmax()
-        if low < 0 or high >= columns:
-            raise IndexError(f"expected targets from 0 to {columns - 1}, received {int(low if low < 0 else high)}")
+        check_indices("targets", targets, columns)
         beyond = -columns % (LINE // weight.element_size())
         scores = rows @ F.pad(weight, (0, 0, 0, beyond)).t()
         loss, grad_bias = _replace_by_gradients(scores, F.pad(bias, (0, beyond)), targets.contiguous(), columns)
@@ -83,8 +82,7 @@ class _MeanCrossEntropy(torch.autograd.Function):
 
 def _replace_by_gradients(scores: Tensor, bias: Tensor, targets: Tensor, columns: int) -> tuple[Tensor, Tensor]:
     """The loss of scores (N, width), whose gradient then stands in their place, and the gradient of the bias."""
-    count = max(1, min(thread_count(len(scores), 1, WORK * columns), len(scores)))
-    d_bias = bias.new_zeros(count, len(bias))
+    d_bias = bias.new_zeros(thread_count(len(scores), 1, WORK * columns), len(bias))  # of each thread
     pointers = [each.data_ptr() for each in (scores, bias, targets)]
     parts = [_Scores(*scores.shape[:1], columns, len(bias), *pointers, each.data_ptr()) for each in d_bias]
     run(_code(scores.dtype), "cross_entropy", parts)

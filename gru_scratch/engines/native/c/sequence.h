@@ -97,13 +97,13 @@ void pack_forward(const REAL *weight, const REAL *bias, int64_t hidden, REAL *co
         const int units = products[p].units, gates = products[p].gates;
         const int64_t width = units * gates * V;
         for (int64_t first = 0; gates && first < hidden; first += units * V, to += (hidden + 1) * width)
-            for (int64_t begin = -1; begin < hidden; begin += LINE) /* few k at a time: what is written stays near */
+            for (int64_t begin = 0; begin < hidden; begin += LINE) /* few k at a time: what is written stays near */
                 for (int column = 0; column < width; column++) {
                     const int64_t gate = products[p].rows[column / V % gates];
                     const int64_t unit = first + column / V / gates * V + column % V, row = gate * hidden + unit;
                     const int there = unit < hidden;
-                    if (begin < 0) to[column] = there && bias ? bias[row] : 0;
-                    for (int64_t k = LARGER(0, begin); k < SMALLER(begin + LINE, hidden); k++)
+                    if (begin == 0) to[column] = there && bias ? bias[row] : 0;
+                    for (int64_t k = begin; k < SMALLER(begin + LINE, hidden); k++)
                         to[(k + 1) * width + column] = there ? weight[row * hidden + k] : 0;
                 }
     }
